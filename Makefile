@@ -1,0 +1,81 @@
+# Everything from nothing: each target first sets up .venv as far as it needs, and only once.
+# A second call finds the stamp files and needs no network.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH := 2.13.0
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+# Files to test, such as `make test TESTS=tests/lm`.
+TESTS ?= tests
+
+.PHONY: help setup demo test lint format bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    generate ten sounds with the bundled model into demo/"
+	@echo "make test    run all tests (TESTS=tests/lm for some)"
+	@echo "make lint    ruff, pyright and the import contracts"
+	@echo "make format  let ruff mend what it can"
+	@echo "make bench   run the benchmarks (not tests: they measure)"
+	@echo "make setup   only install everything for development into $(VENV)"
+	@echo "make clean   remove $(VENV) and demo/"
+
+demo: $(VENV)/.core
+	$(BIN)/soundwright demo --out demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+setup: $(VENV)/.dev
+
+clean:
+	rm -rf $(VENV) demo
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Soundwright needs Python 3.11 or newer; set PYTHON=/path/to/python3."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt pip
+	@touch $@
+
+# The CPU build where there is no NVIDIA device: from the configured indexes if they offer it, else
+# from PyTorch's own if it can be reached, else whatever is offered under the plain version.
+$(VENV)/.torch: $(VENV)/.python
+	@echo "Installing torch $(TORCH) ..."
+	@if [ "$$(uname)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then \
+		$(PIP) install --quiet -c constraints.txt "torch==$(TORCH)+cpu" 2>/dev/null \
+		|| { $(BIN)/python -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)' \
+				$(TORCH_CPU_INDEX)/torch/ 2>/dev/null \
+			&& $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)+cpu" \
+				--extra-index-url $(TORCH_CPU_INDEX); } \
+		|| $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)"; \
+	else \
+		$(PIP) install --quiet -c constraints.txt "torch===$(TORCH)" 2>/dev/null \
+		|| $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)"; \
+	fi
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.torch pyproject.toml constraints.txt
+	@echo "Installing soundwright ..."
+	@$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml constraints.txt
+	@echo "Installing soundwright with everything for development ..."
+	@$(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev
+	@touch $@ $(VENV)/.core

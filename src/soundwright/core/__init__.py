@@ -1,0 +1,1 @@
+"""What every room stands on: configuration, files, seeds, devices, errors, records, protocols."""
