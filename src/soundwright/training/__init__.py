@@ -1,0 +1,1 @@
+"""One loop for every training task, with optimizers, averaging, checkpoints and metrics."""
