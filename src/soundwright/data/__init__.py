@@ -1,0 +1,1 @@
+"""Corpora: manifest, importers, checks, token stores, shards, and batches for training."""
