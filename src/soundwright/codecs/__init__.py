@@ -1,0 +1,1 @@
+"""Waveform to discrete tokens and back, and how such codecs are trained."""
