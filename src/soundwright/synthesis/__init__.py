@@ -1,0 +1,1 @@
+"""The built-in sound generator: events from physical models or recordings, scenes, captions."""

@@ -1,0 +1,1 @@
+"""Sound events from physical and signal models, one file a kind of physics; `table` names all."""
