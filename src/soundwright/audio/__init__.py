@@ -1,0 +1,1 @@
+"""Sound as samples: files, resampling, channels, loudness, mel spectrograms, mixing."""

@@ -1,0 +1,46 @@
+"""Change of sample rate with soxr: whole signals, deterministic, of exact length."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+QUALITY = "HQ"
+FLUSH_S = 0.02
+"""Silence appended before resampling, so that the last output samples exist."""
+
+
+def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
+    """ceil(frames * to_rate / from_rate), in integers: no part of the signal is lost."""
+    return -(-frames * to_rate // from_rate)
+
+
+def resample(samples: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """Resample along the last axis.
+
+    Args:
+        samples: [..., N] float; the result has its dtype and device. Not differentiable.
+        from_rate: Samples a second of the input.
+        to_rate: Samples a second of the output.
+
+    Returns:
+        [..., M] with M = `resampled_length(N, from_rate, to_rate)`. Sample m is the signal at
+        m / to_rate seconds.
+    """
+    assert from_rate > 0, f"a sample rate of {from_rate}"
+    assert to_rate > 0, f"a sample rate of {to_rate}"
+    if from_rate == to_rate or samples.numel() == 0:
+        length = resampled_length(samples.shape[-1], from_rate, to_rate)
+        return samples if from_rate == to_rate else samples.new_zeros((*samples.shape[:-1], length))
+    length = resampled_length(samples.shape[-1], from_rate, to_rate)
+    flush = int(FLUSH_S * from_rate) + from_rate // to_rate + 1
+    signals = pad(samples.detach(), (0, flush)).reshape(-1, samples.shape[-1] + flush)
+    # One channel at a time: soxr's result for a signal must not depend on its neighbours.
+    rows = [
+        soxr.resample(np.ascontiguousarray(row), from_rate, to_rate, quality=QUALITY)[:length]
+        for row in signals.cpu().to(torch.float32).numpy()
+    ]
+    return torch.from_numpy(np.stack(rows)).reshape(*samples.shape[:-1], length).to(samples)
