@@ -247,15 +247,6 @@ def test_missing_weights_say_what_to_do(
         load_t5(t5_folder)
 
 
-def test_network_is_forbidden_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    for value, forbidden in [("1", True), ("true", True), ("0", False), ("", False)]:
-        monkeypatch.setenv("SOUNDWRIGHT_OFFLINE", value)
-        assert weights.network_forbidden() is forbidden
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert weights.network_forbidden()
-
-
 def test_damaged_folders_are_refused(t5_folder: Path) -> None:
     path = t5_folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-40])

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, cast
 
 import torch
-from huggingface_hub import HfApi
 from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -24,12 +23,12 @@ from soundwright.codecs.frames import frame_mask, pad_to_frames
 from soundwright.codecs.quantizer import Codebook, QuantizerConfig, ResidualQuantizer
 from soundwright.codecs.task import CodecOutput
 from soundwright.core.config import Config
-from soundwright.core.errors import CheckpointError, MissingWeightsError, UserError
+from soundwright.core.errors import CheckpointError, UserError
 from soundwright.core.files import folder_atomic
+from soundwright.core.hub import PRETRAINED_FILES, fetch_folder, missing, quiet_loading
 from soundwright.core.seeding import initialising
-from soundwright.text.weights import network_forbidden
 
-HUB_TIMEOUT_S = 10.0
+WHAT = "codec"
 
 
 class EncodecCodecConfig(Config):
@@ -223,7 +222,7 @@ class EncodecCodec(nn.Module):
         Raises:
             UserError: The folder exists already or cannot be written.
         """
-        with folder_atomic(folder) as place:
+        with folder_atomic(folder) as place, quiet_loading():
             self.model.save_pretrained(place)
 
     @property
@@ -282,28 +281,16 @@ def _fill_averages(level: Codebook) -> None:
 
 def _load(name: str | Path) -> EncodecModel:
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _from_pretrained(str(folder))
+    if not folder.is_dir():
+        folder = fetch_folder(str(name), PRETRAINED_FILES, what=WHAT)
     try:
-        return _from_pretrained(str(name), local_files_only=True)
-    except MissingWeightsError:
-        if network_forbidden():
-            raise
-    try:
-        # Asked once and quickly: without network, from_pretrained repeats itself for a minute.
-        found = HfApi().model_info(str(name), timeout=HUB_TIMEOUT_S)
-    # The hub's client has changed its HTTP library, and with it the errors, between versions.
-    except Exception as error:
-        raise _missing(name) from error
-    return _from_pretrained(str(name), revision=found.sha)
-
-
-def _from_pretrained(name: str, **where: Any) -> EncodecModel:
-    try:
-        # Annotated in transformers as if it always gave the model alone.
-        loaded: Any = EncodecModel.from_pretrained(name, output_loading_info=True, **where)
+        with quiet_loading():
+            # Annotated in transformers as if it always gave the model alone.
+            loaded: Any = EncodecModel.from_pretrained(
+                folder, output_loading_info=True, local_files_only=True
+            )
     except OSError as error:
-        raise _missing(name) from error
+        raise missing(WHAT, str(name), "lacks its configuration or its weights") from error
     except (ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{name} cannot be loaded as an EnCodec: {error}") from error
     model, report = cast(tuple[EncodecModel, dict[str, Any]], loaded)
@@ -311,14 +298,6 @@ def _from_pretrained(name: str, **where: Any) -> EncodecModel:
     if absent:
         raise CheckpointError(f"{name} lacks {len(absent)} tensors, such as {absent[0]}.")
     return model
-
-
-def _missing(name: str | Path) -> MissingWeightsError:
-    return MissingWeightsError(
-        f"The EnCodec {str(name)!r} is neither in a folder nor in the cache nor reachable.",
-        expected="a folder with config.json and model.safetensors, or a name on the hub",
-        change="Download it where there is a network and give the folder's path.",
-    )
 
 
 def _round_up(bits_per_second: int) -> float:
