@@ -1,0 +1,1 @@
+"""The audio language model: patterns, decoder, objective, RR, decoding, training task."""

@@ -1,0 +1,246 @@
+"""Cached decoding: text states in, codec tokens out.
+
+Conditional and unconditional rows run in one batch. The text is projected to keys and values once,
+audio keys and values are kept in buffers that are allocated once, and each item has a stream of
+its own, so that its sound does not depend on its batch mates. Sounds longer than the window are
+made window by window, each primed with the end of what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from soundwright.core.errors import UserError
+from soundwright.core.protocols import TextStates
+from soundwright.lm.cache import DecodingCache
+from soundwright.lm.model import AudioLm
+from soundwright.lm.patterns import Pattern
+from soundwright.lm.sampling import SamplingConfig, draw_uniforms, guide, sample
+
+_UNKNOWN = -1
+
+Progress = Callable[[int, int], None]
+"""Called after each step with the number of frames begun and the number of all frames."""
+
+
+class DecodingConfig(SamplingConfig):
+    """How tokens are generated."""
+
+    window: int | None = None
+    """Most frames that the model reads at once: what it was trained on. None sets no limit."""
+    overlap: int | None = None
+    """Frames of the sound so far that prime a further window; None is half the window."""
+    tail: Literal["continue", "special"] = "continue"
+    """What codebooks read behind their last frame while later codebooks catch up. "continue": they
+    go on, and what lies beyond the end is cut off. "special": the special token, as AudioCraft
+    and transformers have it; training never shows it there."""
+
+    @model_validator(mode="after")
+    def _window_moves(self) -> Self:
+        if self.window is not None and self.window < 1:
+            raise UserError(f"The window is {self.window} frames.", expected="at least 1, or null")
+        if self.overlap is not None and not 0 <= self.overlap < (self.window or self.overlap + 1):
+            raise UserError(
+                f"The overlap is {self.overlap} frames.",
+                expected=f"at least 0 and less than the window, {self.window}",
+            )
+        return self
+
+    @property
+    def primed(self) -> int:
+        """Frames that prime a further window."""
+        return (self.window or 0) // 2 if self.overlap is None else self.overlap
+
+
+def generate(
+    lm: AudioLm,
+    text: TextStates,
+    frames: int,
+    seeds: Sequence[int],
+    config: DecodingConfig,
+    *,
+    prompt_tokens: Tensor | None = None,
+    negative: TextStates | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Generate tokens for B texts.
+
+    Args:
+        lm: The model, or better on a CPU `packing.pack` of it. It runs in evaluation mode.
+        text: States of the B texts, on any device.
+        frames: T, the length of the result, the prompt included.
+        seeds: One for each item. Same seed, same text, same settings: same tokens.
+        config: How to sample.
+        prompt_tokens: [B, K, P] with P < T: the beginning, which is continued.
+        negative: B texts to be guided away from, in the place of the empty text.
+        progress: Told how far it is.
+
+    Returns:
+        [B, K, T] int64 on the model's device, each in [0, codebook_size).
+
+    Raises:
+        UserError: A length or a number of items that cannot be, or a model whose outputs are not
+            finite.
+    """
+    _check_request(lm, text, frames, seeds, prompt_tokens, negative)
+    was_training = lm.training
+    lm.eval()
+    try:
+        tokens = _generate(lm, text, frames, seeds, config, prompt_tokens, negative, progress)
+    finally:
+        lm.train(was_training)
+    # Outside of inference mode a copy is a tensor like any other, which may be trained on.
+    return tokens.clone()
+
+
+@torch.inference_mode()
+def _generate(
+    lm: AudioLm,
+    text: TextStates,
+    frames: int,
+    seeds: Sequence[int],
+    config: DecodingConfig,
+    prompt_tokens: Tensor | None,
+    negative: TextStates | None,
+    progress: Progress | None,
+) -> Tensor:
+    K = lm.config.codebooks
+    device = lm.heads.weight.device
+    assert isinstance(device, torch.device)
+    done = torch.empty(len(seeds), K, 0, dtype=torch.int64, device=device)
+    if prompt_tokens is not None:
+        done = prompt_tokens.to(device)
+    window = min(frames, config.window or frames)
+    states, mask = _rows(text, negative, config.guidance)
+    cache = lm.start(states.to(device), mask.to(device), window + lm.pattern.lag)
+    uniforms = draw_uniforms(seeds, frames + lm.pattern.lag, K, device)
+    while done.shape[-1] < frames:
+        start, stop = next_window(done.shape[-1], frames, window, config.primed)
+        grown = _decode_window(
+            lm,
+            cache,
+            done[..., start:],
+            stop - start,
+            uniforms[:, start:],
+            config,
+            progress and (lambda step, base=start: progress(min(base + step, frames), frames)),
+        )
+        done = torch.cat([done[..., :start], grown], dim=-1)
+        cache.rewind()
+    return done
+
+
+def next_window(done: int, frames: int, window: int, primed: int) -> tuple[int, int]:
+    """First and last frame (exclusive) of the window that follows `done` finished frames.
+
+    Without a full window's worth of frames behind it the window begins at the sound's beginning;
+    else it begins `primed` frames before the end of what is done.
+    """
+    start = 0 if done < window else done - primed
+    return start, min(frames, start + window)
+
+
+def _decode_window(
+    lm: AudioLm,
+    cache: DecodingCache,
+    known: Tensor,
+    frames: int,
+    uniforms: Tensor,
+    config: DecodingConfig,
+    progress: Callable[[int], None] | None,
+) -> Tensor:
+    """Continue `known` [B, K, P] to [B, K, frames] with an empty cache."""
+    pattern = lm.pattern
+    sequence = _begin_sequence(pattern, known, frames, lm.special, config.tail)
+    # The first step of which something is unknown, and so the first that is predicted.
+    first = known.shape[-1] + 1
+    # The row of `uniforms` from which a cell draws is its frame.
+    cell_frames = pattern.frame_at(sequence.shape[-1], sequence.device).clamp_min(0)
+    chance = uniforms.transpose(1, 2).gather(2, cell_frames.expand(*sequence.shape))
+    repeats = len(cache.layers[0].text_keys) // len(known)
+    unread = 0
+    last = sequence.shape[-1] - 1
+    for step in range(first, last + 1):
+        logits = lm.step(sequence[..., unread:step].repeat(repeats, 1, 1), cache).float()
+        if repeats == 2:
+            logits = guide(*logits.chunk(2), config.guidance)
+        drawn = sample(logits, chance[..., step], config)
+        cells = sequence[..., step]
+        sequence[..., step] = torch.where(cells == _UNKNOWN, drawn, cells)
+        unread = step
+        if progress is not None:
+            progress(step)
+        # What is not finite stays in the cache and shows at the end.
+        if step == last and not torch.isfinite(logits).all():
+            raise UserError("The model's outputs are not finite: its weights are damaged.")
+    return pattern.revert(sequence, frames)[0]
+
+
+def _begin_sequence(
+    pattern: Pattern, known: Tensor, frames: int, special: int, tail: Literal["continue", "special"]
+) -> Tensor:
+    """Lay out the known frames, with -1 in the cells to be drawn: [B, K, steps]."""
+    steps = pattern.steps(frames)
+    padded = F.pad(known, (0, frames + pattern.lag - known.shape[-1]), value=_UNKNOWN)
+    if tail == "special":
+        padded = padded[..., :frames]
+    return pattern.lay_out(padded, special, steps)
+
+
+def _rows(text: TextStates, negative: TextStates | None, guidance: float) -> tuple[Tensor, Tensor]:
+    """States and masks of all rows: the texts, and below them what they are guided away from."""
+    if guidance == 1:
+        return text.states, text.mask
+    if negative is None:
+        below, hidden = torch.zeros_like(text.states), torch.zeros_like(text.mask)
+    else:
+        below, hidden = negative.states, negative.mask
+    longest = max(text.mask.shape[1], hidden.shape[1])
+    states = [F.pad(side, (0, 0, 0, longest - side.shape[1])) for side in (text.states, below)]
+    masks = [F.pad(side, (0, longest - side.shape[1])) for side in (text.mask, hidden)]
+    return torch.cat(states), torch.cat(masks)
+
+
+def _check_request(
+    lm: AudioLm,
+    text: TextStates,
+    frames: int,
+    seeds: Sequence[int],
+    prompt: Tensor | None,
+    negative: TextStates | None,
+) -> None:
+    items, K = len(text.mask), lm.config.codebooks
+    if frames < 1:
+        raise UserError(f"A sound of {frames} frames was asked for.", expected="at least one frame")
+    if not items:
+        raise UserError("There is no text to generate from.", expected="at least one")
+    if len(seeds) != items:
+        raise UserError(f"There are {len(seeds)} seeds for {items} texts.", expected="one for each")
+    if negative is not None and len(negative.mask) != items:
+        raise UserError(
+            f"There are {len(negative.mask)} negative texts for {items} texts.",
+            expected="one for each",
+        )
+    if prompt is None:
+        return
+    if prompt.shape[:2] != (items, K):
+        raise UserError(
+            f"The tokens to continue are {prompt.shape[0]} items of {prompt.shape[1]} codebooks.",
+            expected=f"{items} items of {K} codebooks",
+        )
+    if prompt.shape[-1] >= frames:
+        raise UserError(
+            f"The sound to continue has {prompt.shape[-1]} frames, the result shall have {frames}.",
+            change="Ask for a longer duration.",
+        )
+    if prompt.numel() and not (0 <= int(prompt.min()) <= int(prompt.max()) < lm.special):
+        raise UserError(
+            "The tokens to continue are of another codec.",
+            expected=f"tokens from 0 to {lm.special - 1}",
+        )

@@ -1,0 +1,48 @@
+"""Equations 1 and 2 of arXiv 2309.08773: cross-entropy of each codebook's next token.
+
+The paper sums over codebooks and frames. Here, as in AudioCraft, each codebook's loss is the mean
+over the batch's valid tokens, and the loss is the mean over codebooks: it does not depend on the
+length of the clips, and RR's weight of 3 is measured against this mean.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_IGNORED = -100
+
+
+class CrossEntropy(NamedTuple):
+    """The loss, and what it is made of."""
+
+    loss: Tensor
+    """Scalar: mean over codebooks, weighted where weights are given."""
+    codebooks: Tensor
+    """[K]: each codebook's mean over valid tokens, in nats; zero for one without any."""
+
+
+def masked_cross_entropy(
+    logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor | None = None
+) -> CrossEntropy:
+    """Cross-entropy of the targets, in fp32; equation 1 with text, equation 2 without.
+
+    Args:
+        logits: [B, K, S, codebook_size], aligned so that logits at s predict `targets[..., s]`.
+        targets: [B, K, S] int64, any value where the mask is False.
+        mask: [B, K, S] bool.
+        weights: [K], each codebook's weight in the mean; equal if not given.
+    """
+    # Back to [B, S, K, codebook_size], in which the model's logits lie in memory.
+    rows = logits.transpose(1, 2).reshape(-1, logits.shape[-1])
+    labels = targets.masked_fill(~mask, _IGNORED).transpose(1, 2).reshape(-1)
+    with torch.autocast(logits.device.type, enabled=False):
+        losses = F.cross_entropy(rows.float(), labels, ignore_index=_IGNORED, reduction="none")
+    losses = losses.view(-1, logits.shape[1])
+    codebooks = losses.sum(dim=0) / mask.sum(dim=(0, 2)).clamp_min(1)
+    if weights is None:
+        return CrossEntropy(codebooks.mean(), codebooks)
+    return CrossEntropy((codebooks * weights).sum() / weights.sum(), codebooks)
