@@ -26,7 +26,7 @@ demo: $(VENV)/.core
 	$(BIN)/soundwright demo --out demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -38,8 +38,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# `make bench RECORDINGS=FOLDER` measures the bundled model as well; FOLDER holds ESC-10.
 bench: $(VENV)/.dev
-	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/bundled_model.py,$(wildcard benchmarks/*.py)); do \
+		echo "== $$file"; $(BIN)/python $$file || exit 1; \
+	done
+	@if [ -n "$(RECORDINGS)" ]; then \
+		$(BIN)/python benchmarks/bundled_model.py --recordings "$(RECORDINGS)"; \
+	fi
 
 setup: $(VENV)/.dev
 

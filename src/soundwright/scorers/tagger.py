@@ -39,7 +39,7 @@ class TaggerConfig(Config):
     levels: LevelConfig = LevelConfig()
     range_db: Annotated[float, Field(gt=0)] = 70.0
     """Levels further than this below a clip's peak are all the same to the network."""
-    widths: Annotated[tuple[int, ...], Field(min_length=1)] = (48, 64, 96, 128)
+    widths: Annotated[tuple[int, ...], Field(min_length=1)] = (32, 48, 64, 96)
     """Channels of the residual blocks; every block but the first halves both axes."""
 
 
