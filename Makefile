@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := 2.13.0
-TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 # Files to test, such as `make test TESTS=tests/lm`.
 TESTS ?= tests
 
@@ -59,21 +58,13 @@ $(VENV)/.python:
 	$(PIP) install --quiet -c constraints.txt pip
 	@touch $@
 
-# The CPU build where there is no NVIDIA device: from the configured indexes if they offer it, else
-# from PyTorch's own if it can be reached, else whatever is offered under the plain version.
+# The CPU build where no NVIDIA device is found and pip offers it (PIP_EXTRA_INDEX_URL names further
+# indexes), else the normal one.
 $(VENV)/.torch: $(VENV)/.python
 	@echo "Installing torch $(TORCH) ..."
-	@if [ "$$(uname)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then \
-		$(PIP) install --quiet -c constraints.txt "torch==$(TORCH)+cpu" 2>/dev/null \
-		|| { $(BIN)/python -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)' \
-				$(TORCH_CPU_INDEX)/torch/ 2>/dev/null \
-			&& $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)+cpu" \
-				--extra-index-url $(TORCH_CPU_INDEX); } \
-		|| $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)"; \
-	else \
-		$(PIP) install --quiet -c constraints.txt "torch===$(TORCH)" 2>/dev/null \
-		|| $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)"; \
-	fi
+	@{ ! nvidia-smi -L >/dev/null 2>&1 \
+		&& $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)+cpu" 2>/dev/null; } \
+		|| $(PIP) install --quiet -c constraints.txt "torch==$(TORCH)"
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.torch pyproject.toml constraints.txt

@@ -1,0 +1,242 @@
+"""Model folders: what a trained system leaves behind, and how it is found, checked and read.
+
+A folder holds `model.json` (what rebuilds every part, with a hash of each file), one safetensors
+file per part (`lm.safetensors`, `codec.safetensors` ...) and `card.md` for people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from soundwright.core.errors import CheckpointError, MissingWeightsError, UserError, nearest
+from soundwright.core.files import (
+    cache_folder,
+    folder_atomic,
+    hash_bytes,
+    hash_file,
+    read_json,
+    write_json,
+    write_text,
+)
+from soundwright.core.hub import fetch_folder
+from soundwright.core.records import Record
+from soundwright.pipelines.storage import Storage, read_weights, write_weights
+
+FORMAT_VERSION = 1
+BUNDLED = "bundled"
+RECORD_FILE = "model.json"
+CARD_FILE = "card.md"
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class ModelRecord(Record):
+    """What `model.json` says."""
+
+    format_version: int
+    kind: Literal["lm", "codec"]
+    name: str
+    storage: Storage
+    licence: str
+    """Under which terms the weights may be used."""
+    parts: dict[str, dict[str, Any]]
+    """Part name, such as lm or codec, to the configuration that rebuilds it."""
+    settings: dict[str, Any]
+    """Further facts that belong to the model: text encoder, text preparation, generation
+    defaults."""
+    recipe: dict[str, Any]
+    """The resolved recipe of the training run."""
+    files: dict[str, str]
+    """File name to SHA-256."""
+
+    @property
+    def hash(self) -> str:
+        """Identity of the model, 16 hex digits: parts, settings and weights, not name or card."""
+        identity = {
+            "parts": self.parts,
+            "settings": self.settings,
+            "files": {name: digest for name, digest in self.files.items() if name != CARD_FILE},
+        }
+        return hash_bytes(json.dumps(identity, sort_keys=True).encode())[:16]
+
+
+def write_model(
+    folder: Path,
+    *,
+    kind: Literal["lm", "codec"],
+    name: str,
+    parts: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Tensor]]],
+    settings: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    licence: str,
+    card: str,
+    storage: Storage = "fp32",
+) -> ModelRecord:
+    """Write a model folder, whole or not at all; one that stood there before is replaced.
+
+    Args:
+        folder: Where to.
+        kind: What the model is.
+        name: What it calls itself.
+        parts: Part name to its configuration and its state dictionary.
+        settings: See `ModelRecord.settings`.
+        recipe: The resolved recipe it was trained by.
+        licence: Terms of the weights.
+        card: Markdown for people.
+        storage: How weights are stored.
+    """
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    with folder_atomic(fresh) as inside:
+        for part, (_, weights) in parts.items():
+            write_weights(inside / f"{part}.safetensors", weights, storage)
+        write_text(inside / CARD_FILE, card)
+        record = ModelRecord(
+            format_version=FORMAT_VERSION,
+            kind=kind,
+            name=name,
+            storage=storage,
+            licence=licence,
+            parts={part: dict(configuration) for part, (configuration, _) in parts.items()},
+            settings=dict(settings),
+            recipe=dict(recipe),
+            files={file.name: hash_file(file) for file in sorted(inside.iterdir())},
+        )
+        write_json(inside / RECORD_FILE, record.model_dump(mode="json"))
+    if folder.exists():
+        shutil.rmtree(folder)
+    fresh.rename(folder)
+    return record
+
+
+def read_record(folder: Path) -> ModelRecord:
+    """Read `model.json` of a folder, without looking at the weights.
+
+    Raises:
+        CheckpointError: The folder holds no model, or one of a newer format.
+    """
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} holds no model.",
+            expected=f"a folder with {RECORD_FILE}, such as RUN/model of a finished training run",
+        )
+    values = read_json(path)
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder} has model format {version}; this Soundwright reads up to {FORMAT_VERSION}.",
+            change="Install a newer Soundwright.",
+        )
+    try:
+        return ModelRecord.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        raise CheckpointError(f"{path} is damaged: {key}: {fault['msg']}.") from error
+
+
+def verify_model(folder: Path) -> ModelRecord:
+    """Read the record and compare the hash of every file with it.
+
+    Raises:
+        CheckpointError: Names the first file that is missing or differs.
+    """
+    record = read_record(folder)
+    for name, expected in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing from the model.", change=_FETCH_AGAIN)
+        found = hash_file(path)
+        if found != expected:
+            raise CheckpointError(
+                f"{path} is damaged: its SHA-256 begins with {found[:12]}.",
+                expected=expected[:12],
+                change=_FETCH_AGAIN,
+            )
+    return record
+
+
+def read_part(folder: Path, part: str) -> dict[str, Tensor]:
+    """State dictionary of one part, in fp32."""
+    return read_weights(folder / f"{part}.safetensors")
+
+
+def read_card(folder: Path) -> str:
+    """The card of a model, in Markdown.
+
+    Raises:
+        CheckpointError: It is missing or is not text.
+    """
+    try:
+        return (folder / CARD_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"The card {folder / CARD_FILE} cannot be read: {error}") from error
+
+
+def write_card(folder: Path, card: str) -> ModelRecord:
+    """Replace the card of a model; its hash stays the same."""
+    record = read_record(folder)
+    write_text(folder / CARD_FILE, card)
+    files = {**record.files, CARD_FILE: hash_file(folder / CARD_FILE)}
+    record = record.model_copy(update={"files": files})
+    write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
+    return record
+
+
+def list_models() -> dict[str, Path]:
+    """Models that can be loaded by name without the network: the bundled one and installed ones.
+
+    Installed models are folders below `models/` of the cache folder.
+    """
+    found: dict[str, Path] = {}
+    if (bundled_folder() / RECORD_FILE).is_file():
+        found[BUNDLED] = bundled_folder()
+    installed = cache_folder() / "models"
+    if installed.is_dir():
+        for folder in sorted(installed.iterdir()):
+            if (folder / RECORD_FILE).is_file():
+                found[folder.name] = folder
+    return found
+
+
+def find_model(name: str | Path) -> Path:
+    """The folder of a model given by name, by folder, or by its name on the Hugging Face hub.
+
+    Raises:
+        UserError: There is no such model.
+        MissingWeightsError: It exists, but its weights are not here and cannot be fetched.
+    """
+    known = list_models()
+    if str(name) in known:
+        return known[str(name)]
+    if str(name) == BUNDLED:
+        raise MissingWeightsError(
+            f"This copy of Soundwright has no bundled model: {bundled_folder()} is empty.",
+            change="Take a complete copy, or train it: soundwright train bundled-lm.",
+        )
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if _HUB_NAME.fullmatch(str(name)):
+        return fetch_folder(str(name), (RECORD_FILE, CARD_FILE, "*.safetensors"))
+    raise UserError(
+        f"There is no model {str(name)!r}: {nearest(str(name), {*known, BUNDLED})}",
+        expected="a name from `soundwright models list`, a model folder, or owner/name of the hub",
+    )
+
+
+def bundled_folder() -> Path:
+    """Where the model that ships inside the package stands."""
+    return Path(__file__).parent / "bundled"
+
+
+_FETCH_AGAIN = "Copy or fetch the model again, or take it from its training run."

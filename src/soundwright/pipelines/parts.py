@@ -1,0 +1,87 @@
+"""The parts that models are made of: built from their configuration, loaded from model folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+from torch import nn
+
+from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
+from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
+from soundwright.core.config import Config
+from soundwright.core.errors import CheckpointError
+from soundwright.lm.model import AudioLm, LmConfig
+from soundwright.pipelines.models import ModelRecord, find_model, read_part, verify_model
+
+Codec = CompactCodec | EncodecCodec
+
+
+class CodecChoice(Config):
+    """Exactly one codec."""
+
+    compact: CompactCodecConfig | None = None
+    encodec: EncodecCodecConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.compact is None) == (self.encodec is None):
+            raise ValueError("give exactly one of compact and encodec")
+        return self
+
+
+def build_codec(choice: CodecChoice, seed: int = 0) -> Codec:
+    """A codec with initial weights."""
+    if choice.compact is not None:
+        return CompactCodec(choice.compact, seed)
+    assert choice.encodec is not None
+    return EncodecCodec(choice.encodec, seed)
+
+
+def load_codec(name: str | Path) -> tuple[Codec, ModelRecord, Path]:
+    """The codec of a model, whether the model is a codec or a language model with its codec.
+
+    Returns:
+        The codec in evaluation mode, the model's record and its folder.
+
+    Raises:
+        UserError: There is no such model.
+        CheckpointError: It is damaged or has no codec.
+    """
+    folder = find_model(name)
+    record = verify_model(folder)
+    if "codec" not in record.parts:
+        raise CheckpointError(f"The model {name} has no codec.")
+    codec = build_codec(CodecChoice.read(record.parts["codec"], origin=f"the codec of {name}"))
+    load_part(codec, folder, "codec")
+    return codec.eval(), record, folder
+
+
+def load_lm(record: ModelRecord, folder: Path) -> AudioLm:
+    """The language model of a verified model folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: The model has none, or its weights do not fit.
+    """
+    if "lm" not in record.parts:
+        raise CheckpointError(
+            f"The model {record.name} is a {record.kind}.", expected="a language model"
+        )
+    lm = AudioLm(LmConfig.read(record.parts["lm"], origin=f"the model {record.name}"))
+    load_part(lm, folder, "lm")
+    return lm.eval()
+
+
+def load_part(module: nn.Module, folder: Path, part: str) -> None:
+    """Load the weights of one part of a model folder.
+
+    Raises:
+        CheckpointError: The weights do not fit the configuration beside them.
+    """
+    try:
+        module.load_state_dict(read_part(folder, part))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder / part}.safetensors does not fit its configuration: {error}"
+        ) from error

@@ -1,0 +1,56 @@
+"""The table from the kind of a recipe to the system that it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from soundwright.core.config import merge, parse_override
+from soundwright.core.errors import ConfigError, nearest
+from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
+from soundwright.pipelines.jobs import Job, Workplace
+from soundwright.pipelines.lm_system import LmRecipe, inherit_model, prepare_lm
+from soundwright.pipelines.recipe import Recipe, compose_recipe
+from soundwright.pipelines.tagger_system import TaggerRecipe, prepare_tagger
+
+
+@dataclass(frozen=True)
+class System:
+    """A kind of recipe."""
+
+    recipe: type[Recipe]
+    """Its configuration."""
+    prepare: Callable[[Any, Workplace], Job[Any]]
+    """Makes what a run needs from such a recipe."""
+
+
+SYSTEMS: Mapping[str, System] = MappingProxyType(
+    {
+        "codec": System(CodecRecipe, prepare_codec),
+        "lm": System(LmRecipe, prepare_lm),
+        "tagger": System(TaggerRecipe, prepare_tagger),
+    }
+)
+
+
+def read_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Compose and validate a recipe.
+
+    Args:
+        name: Of a shipped recipe, or a path to a YAML file.
+        overrides: Assignments such as "lm.dim=512".
+
+    Raises:
+        ConfigError: No such recipe, an unknown kind or key, or a wrong value.
+    """
+    values = compose_recipe(name)
+    given = {}
+    for override in overrides:
+        given = merge(given, parse_override(override))
+    values = merge(inherit_model(merge(values, given)), given)
+    kind = str(values.get("kind"))
+    if kind not in SYSTEMS:
+        raise ConfigError(f"The recipe {name} has the kind {kind!r}; {nearest(kind, SYSTEMS)}")
+    return SYSTEMS[kind].recipe.read(values, origin=f"recipe {name}")

@@ -1,0 +1,86 @@
+"""Training a tagger, such as the judge, from a recipe."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+from pydantic import Field
+
+from soundwright.core.records import Clip
+from soundwright.core.seeding import initialising
+from soundwright.data.manifest import Manifest, read_clip
+from soundwright.pipelines.corpora import gather_corpus, split_corpus
+from soundwright.pipelines.jobs import Job, Workplace
+from soundwright.pipelines.recipe import Recipe
+from soundwright.scorers.clips import LabelledBatch, LabelledClips
+from soundwright.scorers.tagger import Tagger, TaggerConfig
+from soundwright.scorers.task import TaggerTask, TaggerTaskConfig
+from soundwright.training.checkpoints import read_weights
+
+Item = TypeVar("Item")
+
+
+class TaggerRecipe(Recipe):
+    """Train a tagger on clips whose first tag is their label."""
+
+    kind: Literal["tagger"]  # type: ignore[assignment]
+    tagger: TaggerConfig
+    batch: int = Field(default=32, ge=1)
+    task: TaggerTaskConfig = TaggerTaskConfig()
+
+
+class Listed(Generic[Item]):
+    """`Batches` that are a list: batch i is item i of it, over and over."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+
+    def __getitem__(self, index: int) -> Item:
+        """Batch `index`."""
+        return self._items[index % len(self._items)]
+
+
+def prepare_tagger(recipe: TaggerRecipe, place: Workplace) -> Job[Any]:
+    """Everything that the loop needs to train the tagger of a recipe."""
+    corpus = gather_corpus(recipe.data, place.data)
+    train, validation = split_corpus(recipe.data, corpus)
+    with initialising(recipe.training.seed, "tagger"):
+        tagger = Tagger(recipe.tagger)
+    clips = _read(train, recipe, tagger)
+    held_out = None
+    if validation is not None:
+        held_out = Listed[LabelledBatch](_read(validation, recipe, tagger).everything())
+
+    def save(checkpoint: Path, folder: Path) -> None:
+        weights, _ = read_weights(checkpoint, "tagger")
+        tagger.load_state_dict(weights)
+        # A resumed run may have saved its model before it was killed.
+        shutil.rmtree(folder, ignore_errors=True)
+        tagger.save(folder, notes={"recipe": recipe.plain(), "licence": recipe.licence})
+
+    return Job(TaggerTask(tagger, recipe.task), clips, held_out, save)
+
+
+def _read(manifest: Manifest, recipe: TaggerRecipe, tagger: Tagger) -> LabelledClips:
+    clips = [clip for clip in manifest.clips if _label(clip) in recipe.tagger.labels]
+    rate = recipe.tagger.levels.mel.sample_rate
+    waveforms: list[torch.Tensor] = [
+        read_clip(manifest, clip, sample_rate=rate).samples for clip in clips
+    ]
+    return LabelledClips(
+        waveforms,
+        [_label(clip) for clip in clips],
+        names=recipe.tagger.labels,
+        levels=tagger.levels,
+        sample_rate=rate,
+        batch_size=recipe.batch,
+        seed=recipe.training.seed,
+    )
+
+
+def _label(clip: Clip) -> str:
+    return clip.tags[0] if clip.tags else ""

@@ -1,0 +1,84 @@
+"""`train`: from a recipe to a model folder, through everything that is missing in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundwright.core.devices import choose_device
+from soundwright.core.errors import UserError
+from soundwright.core.files import write_json
+from soundwright.pipelines.jobs import Workplace, run_job
+from soundwright.pipelines.recipe import Recipe
+from soundwright.pipelines.systems import SYSTEMS, read_recipe
+from soundwright.training.loop import TrainingResult
+
+RECIPE_FILE = "recipe.json"
+"""Written first of all; a folder that has it is a run, even one without a step."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a finished run left behind."""
+
+    recipe: Recipe
+    model: Path
+    """The model's folder."""
+    result: TrainingResult
+
+
+def train_recipe(
+    name: str,
+    overrides: Iterable[str] = (),
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    accept_changes: bool = False,
+) -> Trained:
+    """Train a recipe until it is done; its model is then in `out/model`.
+
+    Args:
+        name: Of a shipped recipe, or a path to a YAML file.
+        overrides: Assignments such as "training.steps=500".
+        out: The run's folder; `runs/<name>` by default.
+        resume: Go on with the run in `out`. One that has no checkpoint yet starts again, with
+            the data that it has made so far.
+        accept_changes: Resume although settings differ from the run's.
+
+    Raises:
+        UserError: A recipe, folder or data set that cannot be used; see `training.loop.train`.
+        TrainingInterrupted: SIGINT or SIGTERM came; everything is saved.
+    """
+    recipe = read_recipe(name, overrides)
+    choose_device(recipe.training.device)
+    folder = run_folder(recipe, out)
+    _check_folder(folder, resume)
+    if not resume:
+        write_json(folder / RECIPE_FILE, recipe.plain())
+    place = Workplace(folder, folder / "data", resume, accept_changes)
+    job = SYSTEMS[recipe.kind].prepare(recipe, place)
+    return Trained(recipe, place.model, run_job(job, recipe, place))
+
+
+def run_folder(recipe: Recipe, out: Path | None) -> Path:
+    """The folder of a recipe's run."""
+    return Path("runs") / recipe.name if out is None else Path(out)
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    is_run = (folder / RECIPE_FILE).is_file()
+    if resume and not is_run:
+        state = "is no run" if folder.exists() else "does not exist"
+        raise UserError(
+            f"{folder} {state}: there is nothing to resume.",
+            expected="the folder of a started run",
+            change="Check --out, or start a new run without --resume.",
+        )
+    if is_run and not resume:
+        raise UserError(
+            f"{folder} holds a run already.",
+            change="Go on with it (--resume), or choose another folder (--out).",
+        )
+    if folder.is_file():
+        raise UserError(f"{folder} is a file.", expected="a folder for the run")

@@ -1,0 +1,154 @@
+import json
+
+import pytest
+import soundfile
+import torch
+
+from soundwright.audio.files import read, write
+from soundwright.audio.sound import Sound
+from soundwright.data.manifest import read_manifest
+from soundwright.pipelines.models import verify_model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six recordings with a table, as a person has them."""
+    place = tmp_path / "recordings"
+    rows = ["file,caption,licence"]
+    for number in range(6):
+        draw = torch.Generator().manual_seed(number)
+        samples = torch.randn(1, 24_000, generator=draw) * 0.1
+        write(place / f"take{number}.wav", Sound(samples, 16_000))
+        rows.append(f"take{number}.wav,my noise number {number},CC0")
+    (place / "captions.csv").write_text("\n".join(rows) + "\n")
+    return place
+
+
+def imported(command, *arguments):
+    return command("data", "import", *arguments, "--out", "mine")
+
+
+def test_three_commands_make_a_model_of_a_folder(command, folder, tiny_model, tmp_path):
+    """The three commands of the documentation, on a tiny model."""
+    steps = [
+        ("data", "import", folder, "--out", "mine"),
+        ("data", "tokenize", "mine", "--model", tiny_model, "--out", "mine/tokens"),
+        (
+            *("train", "finetune-tiny", "--set", f"from_model={tiny_model}"),
+            *("--set", "tokens=mine/tokens", "--out", "run"),
+        ),
+        ("generate", "my noise", "--model", "run/model", "--duration", 0.4),
+    ]
+    for step in steps:
+        result = command(*step)
+        assert result.exit_code == 0, result.stderr
+    assert verify_model(tmp_path / "run" / "model").name == "finetune-tiny"
+    assert (tmp_path / "my-noise-0.wav").is_file()
+
+
+def test_a_missing_file_is_named_counted_and_skipped(command, folder):
+    with (folder / "captions.csv").open("a") as table:
+        table.write("take99.wav,not there,CC0\n")
+    result = imported(command, folder, "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)["report"]
+    assert (report["kept"], report["reasons"]) == (6, {"missing": 1})
+    assert "take99.wav" in result.stderr
+
+
+def test_strict_stops_at_a_missing_file(refuses, folder):
+    with (folder / "captions.csv").open("a") as table:
+        table.write("take99.wav,not there,CC0\n")
+    refuses("data", "import", folder, "--strict", "--out", "mine", says="take99.wav")
+
+
+def test_a_caption_column_that_is_not_there_gets_the_nearest(refuses, folder, tmp_path):
+    refuses(
+        *("data", "import", folder, "--caption-column", "captoin", "--out", "mine"),
+        says=("captoin", "caption"),
+    )
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_table_without_captions_is_explained(refuses, folder):
+    (folder / "captions.csv").write_text("file,weather\ntake0.wav,fine\n")
+    refuses("data", "import", folder, "--out", "mine", says="caption")
+
+
+def test_sounds_that_are_none_are_skipped_by_name(command, folder):
+    soundfile.write(folder / "take0.wav", torch.zeros(0).numpy(), 16_000)
+    (folder / "take1.wav").write_bytes(b"")
+    (folder / "take2.wav").write_text("not a sound")
+    result = imported(command, folder, "--json")
+    reasons = json.loads(result.stdout)["report"]["reasons"]
+    assert reasons == {"no-samples": 1, "empty": 1, "not-audio": 1}
+    assert json.loads(result.stdout)["clips"] == 3
+
+
+def test_an_mp3_cut_in_half_is_skipped_by_name(command, folder):
+    sound = read(folder / "take0.wav")
+    write(folder / "take0.mp3", Sound(sound.samples.repeat(1, 4), 16_000))
+    whole = (folder / "take0.mp3").read_bytes()
+    (folder / "take0.mp3").write_bytes(whole[: len(whole) // 2])
+    table = (folder / "captions.csv").read_text().replace("take0.wav", "take0.mp3")
+    (folder / "captions.csv").write_text(table)
+    result = imported(command, folder, "--json")
+    report = json.loads(result.stdout)["report"]
+    assert report["reasons"] == {"truncated": 1}
+    assert "take0.mp3" in result.stderr
+
+
+def test_esc10_gets_sentences_folds_and_terms(command, tmp_path):
+    place = tmp_path / "esc"
+    write(place / "audio" / "1-1-A.ogg", Sound(torch.rand(1, 44_100) - 0.5, 44_100))
+    (place / "metadata.csv").write_text(
+        "file,fold,label,title,author,source_url,licence,licence_url\n"
+        "audio/1-1-A.ogg,1,dog bark,bark.wav,Ann,http://x/1/,CC-BY,http://y/\n"
+    )
+    result = command("data", "import", place, "--layout", "esc10", "--out", "esc10")
+    assert result.exit_code == 0, result.stderr
+    (clip,) = read_manifest(tmp_path / "esc10" / "manifest.jsonl").clips
+    assert (clip.split, clip.tags, clip.licence.name) == ("fold1", ("dog bark",), "CC-BY")
+    assert any("dog" in caption.text for caption in clip.captions)
+
+
+def test_scenes_are_made_counted_checked_and_packed(command, tmp_path):
+    made = command(
+        *("data", "synth", "--clips", 4, "--seed", 3, "--out", "scenes"),
+        *("--set", "composer.duration=1", "--json"),
+    )
+    assert json.loads(made.stdout)["clips"] == 4
+    counted = json.loads(command("data", "stats", "scenes", "--json").stdout)
+    assert counted["total"]["clips"] == 4
+    assert "4 clips" in command("data", "stats", "scenes").stdout
+    assert command("data", "verify", "scenes").exit_code == 0
+    packed = command("data", "shard", "scenes", "--out", "shards")
+    assert packed.exit_code == 0, packed.stderr
+    assert (tmp_path / "shards" / "shard-00000.tar").is_file()
+
+
+def test_verify_tells_what_differs_with_status_1(command, tmp_path):
+    command("data", "synth", "--clips", 2, "--out", "scenes", "--set", "composer.duration=1")
+    (tmp_path / "scenes" / "audio" / "000001.flac").unlink()
+    result = command("data", "verify", "scenes", "--json")
+    assert result.exit_code == 1
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert (problem["reason"], problem["path"]) == ("missing", "scenes/audio/000001.flac")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["import", "nowhere", "--out", "x"], "nowhere"),
+        (["import", ".", "--out", "x", "--layout", "esc10"], "is not ESC-50"),
+        (["import", ".", "--out", "x", "--layout", "audiocaps"], "AudioCaps needs its table"),
+        (["stats", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
+        (["verify", "."], "manifest.jsonl does not exist"),
+        (["tokenize", "nowhere.jsonl", "--out", "x"], "nowhere.jsonl does not exist"),
+        (["synth", "--out", "x", "--set", "composer.durations=1"], "did you mean 'duration'"),
+        (["synth", "--out", "x", "--clips", "0"], "--clips"),
+        (["synth", "--out", "x", "--set", "composer.labels=[dog barc]"], "dog barc"),
+    ],
+)
+def test_bad_input_is_explained(refuses, arguments, says):
+    refuses("data", *arguments, says=says)

@@ -1,0 +1,49 @@
+"""What tests of several rooms share: places of their own, and one small trained model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty cache folder, and no network."""
+    monkeypatch.setenv("SOUNDWRIGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SOUNDWRIGHT_OFFLINE", "1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """The finished run of bundled-lm-tiny: trained once for all workers; not to be changed."""
+    from soundwright.pipelines.training import train_recipe
+
+    here = tmp_path_factory.getbasetemp()
+    # A worker's folder stands in one that all workers share.
+    run = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "tiny-run"
+    with FileLock(f"{run}.lock"):
+        if not (run / "model" / "model.json").is_file():
+            train_recipe("bundled-lm-tiny", out=run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run) -> Path:
+    """The model folder of `tiny_run`."""
+    return tiny_run / "model"
+
+
+@pytest.fixture
+def run_python():
+    """Runs Python in a process of its own; gives the finished process."""
+
+    def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, check=False, **options
+        )
+
+    return run

@@ -1,0 +1,90 @@
+"""The house: its import contracts, its command line as listed, its pages true to the code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+from typer.main import get_command
+
+from soundwright.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+SURFACE = {
+    "generate": "PROMPT --prompts --model --duration --seed --num-samples --cfg-scale "
+    "--temperature --top-k --top-p --continue-from --out --device --json",
+    "train": "RECIPE --set --resume --accept-changes --out --json",
+    "demo": "--out --model --seed --json",
+    "data synth": "--out --clips --seed --recordings --set --workers --json",
+    "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "
+    "--split --licence --strict --workers --json",
+    "data stats": "MANIFEST --loudness --workers --json",
+    "data verify": "MANIFEST --workers --json",
+    "data tokenize": "MANIFEST --out --model --batch --device --workers --json",
+    "data shard": "MANIFEST --out --max-mb --workers --json",
+    "models list": "--json",
+    "models show": "MODEL --json",
+    "models verify": "MODEL --json",
+    "recipes list": "--json",
+    "recipes show": "RECIPE --set --json",
+    "recipes diff": "RECIPE RECIPE --json",
+}
+
+
+def commands(group=None, path=()):
+    group = group or get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+def test_imports_go_downwards_and_rooms_on_one_floor_are_strangers():
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_the_command_line_is_as_listed():
+    found = {}
+    for name, command in commands():
+        words = [
+            param.opts[0] if param.param_type_name == "option" else param.metavar.strip(".")
+            for param in command.params
+            if param.name != "help"
+        ]
+        found[name] = " ".join(words)
+    expected = {name: sorted(words.split()) for name, words in SURFACE.items()}
+    assert {name: sorted(words.split()) for name, words in found.items()} == expected
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=str)
+def test_every_command_explains_itself_with_an_example(name, command):
+    assert re.search(rf"Example: soundwright {name}\b", command.help)
+    for param in command.params:
+        assert getattr(param, "help", None), f"{name} {param.name} has no help"
+
+
+def test_the_command_starts_without_torch():
+    code = "import sys, soundwright.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pages_name_files_and_recipes_that_exist():
+    from soundwright.pipelines.recipe import list_recipes
+
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for path in re.findall(r"`(src/soundwright/[\w/.]+)`", text):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+        for recipe in re.findall(r"soundwright train ([a-z][\w-]*)(?![\w.-])", text):
+            assert recipe in list_recipes(), f"{page.name} names the recipe {recipe}"
+
+
+def test_rooms_say_what_they_hold():
+    for init in (ROOT / "src" / "soundwright").glob("*/__init__.py"):
+        assert re.fullmatch(r'""".+?"""\n', init.read_text(encoding="utf-8"), re.DOTALL), init
