@@ -32,10 +32,10 @@ from soundwright.core.records import Clip
 from soundwright.data.importers.esc import import_esc
 from soundwright.data.manifest import Manifest, read_clip
 from soundwright.pipelines.generation import Model, load
-from soundwright.pipelines.models import CARD_FILE, bundled_folder, find_model, write_card
+from soundwright.pipelines.models import CARD_FILE, find_model, write_card
 from soundwright.pipelines.parts import Codec, load_codec
 from soundwright.scorers.copies import CopyDetector, Reference
-from soundwright.scorers.tagger import Tagger
+from soundwright.scorers.tagger import Tagger, judge_folder
 from soundwright.synthesis.captions import class_prompts
 from soundwright.synthesis.recordings import find_events
 
@@ -109,7 +109,7 @@ def read_options() -> argparse.Namespace:
         help="ESC-10 or ESC-50, in its published layout or with a table metadata.csv",
     )
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--judge", type=Path, default=bundled_folder().parent / "judge")
+    parser.add_argument("--judge", type=Path, default=judge_folder())
     parser.add_argument("--out", type=Path, help="where to write the results as JSON")
     parser.add_argument("--card", action="store_true", help="write the results into the card")
     return parser.parse_args()

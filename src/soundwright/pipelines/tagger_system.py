@@ -10,11 +10,14 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from pydantic import Field
 
+from soundwright.core.files import write_text
 from soundwright.core.records import Clip
 from soundwright.core.seeding import initialising
 from soundwright.data.manifest import Manifest, read_clip
+from soundwright.pipelines.cards import write_card
 from soundwright.pipelines.corpora import gather_corpus, split_corpus
 from soundwright.pipelines.jobs import Job, Workplace
+from soundwright.pipelines.models import CARD_FILE
 from soundwright.pipelines.recipe import Recipe
 from soundwright.scorers.clips import LabelledBatch, LabelledClips
 from soundwright.scorers.tagger import Tagger, TaggerConfig
@@ -61,6 +64,12 @@ def prepare_tagger(recipe: TaggerRecipe, place: Workplace) -> Job[Any]:
         # A resumed run may have saved its model before it was killed.
         shutil.rmtree(folder, ignore_errors=True)
         tagger.save(folder, notes={"recipe": recipe.plain(), "licence": recipe.licence})
+        facts = {
+            "parameters": f"{sum(p.numel() for p in tagger.parameters()) / 1e6:.2f} M",
+            "labels": ", ".join(recipe.tagger.labels),
+            "steps": recipe.training.steps,
+        }
+        write_text(folder / CARD_FILE, write_card(recipe, facts, train))
 
     return Job(TaggerTask(tagger, recipe.task), clips, held_out, save)
 

@@ -30,6 +30,11 @@ WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "tagger.json"
 
 
+def judge_folder() -> Path:
+    """Where the judge that ships stands: ten classes of ESC-10, never trained on fold 4."""
+    return Path(__file__).parent / "judge"
+
+
 class TaggerConfig(Config):
     """Labels, front end and size of a `Tagger`."""
 
