@@ -131,13 +131,12 @@ def test_progress_ends_with_everything(model):
 
 
 def test_prompts_go_through_the_models_preparation(model, monkeypatch):
-    stripped = model._text.model_copy(
-        update={"preparation": model._text.preparation.model_copy(update={"lower_case": True})}
-    )
-    plain = model.generate("rain", duration=0.4)[0]
-    assert not torch.equal(model.generate("RAIN ON TIN", duration=0.4)[0].samples, plain.samples)
-    monkeypatch.setattr(model, "_text", stripped)
-    assert torch.equal(model.generate("RAIN", duration=0.4)[0].samples, plain.samples)
+    renderer = model._renderer
+    plain = model.generate("rain", duration=0.4)[0].samples
+    assert not torch.equal(model.generate("thunder", duration=0.4)[0].samples, plain)
+    without = renderer._preparation.model_copy(update={"stop_words": "en-1", "lower_case": True})
+    monkeypatch.setattr(renderer, "_preparation", without)
+    assert torch.equal(model.generate("The RAIN", duration=0.4)[0].samples, plain)
 
 
 def test_a_codec_alone_does_not_generate(tiny_run):

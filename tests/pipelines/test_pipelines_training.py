@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 import soundwright
+from soundwright.audio.files import read, read_metadata
 from soundwright.core.errors import CheckpointError, ConfigError, UserError
 from soundwright.data.manifest import read_manifest
 from soundwright.data.tokens import tokenize
@@ -39,6 +41,16 @@ def test_a_run_leaves_a_model_that_is_whole_and_says_what_it_is(tiny_run):
     assert "| scenes | 12 |" in card
     codec = verify_model(tiny_run / "codec" / "model")
     assert codec.kind == "codec"
+
+
+def test_sounds_are_made_during_training(tiny_run):
+    sounds = sorted((tiny_run / "samples" / "step-00000012").glob("*.wav"))
+    assert [read_metadata(path)["title"] for path in sounds][:2] == ["a dog barks", "rain falls"]
+    assert all(read(path).duration == 1.0 for path in sounds)
+    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    (made,) = [record for record in records if record["kind"] == "samples"]
+    assert 0 <= made["silent_fraction"] <= 1
+    assert 0 < made["distinct_fraction"] <= 1
 
 
 def test_a_checkpoint_carries_the_resolved_recipe(tiny_run):

@@ -10,36 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 import soundwright
-from soundwright.audio.channels import to_channels
-from soundwright.audio.files import read, write
-from soundwright.audio.resampling import resample
+from soundwright.audio.files import write
 from soundwright.audio.sound import Sound
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes, write_json
-from soundwright.core.protocols import TextEncoder
-from soundwright.lm.decoding import DecodingConfig
-from soundwright.lm.decoding import generate as generate_tokens
-from soundwright.lm.model import AudioLm
 from soundwright.lm.packing import pack
 from soundwright.pipelines.models import ModelRecord
-from soundwright.pipelines.parts import Codec, load_codec, load_lm
+from soundwright.pipelines.parts import load_codec, load_lm
+from soundwright.pipelines.rendering import Item, Renderer
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
 from soundwright.text.encoders import load_text_encoder
-from soundwright.text.preparation import prepare
 
 LONGEST_PROMPT = 1000
 """Characters; the text encoders read about as much."""
 LONGEST_DURATION_S = 600.0
 BATCH_SIZE = 8
-SEAM_S = 0.02
-"""Cross-fade from a continued sound to its continuation."""
-LOUDEST = 0.99
-"""Peak to which a sound beyond full scale is turned down."""
 
 Progress = Callable[[float], None]
 """Told, now and then, which part of all the work is done, from 0 to 1."""
@@ -111,12 +100,10 @@ class Model:
     Made by `load`. Its defaults are in `defaults`, its origin in `record`.
     """
 
-    def __init__(
-        self, record: ModelRecord, lm: AudioLm, codec: Codec, encoder: TextEncoder, text: TextConfig
-    ) -> None:
+    def __init__(self, record: ModelRecord, renderer: Renderer) -> None:
         self.record = record
         self.defaults = GenerationConfig.read(record.settings["generation"])
-        self._lm, self._codec, self._encoder, self._text = lm, codec, encoder, text
+        self._renderer = renderer
 
     @property
     def name(self) -> str:
@@ -131,7 +118,7 @@ class Model:
     @property
     def sample_rate(self) -> int:
         """Samples a second of what it generates."""
-        return self._codec.sample_rate
+        return self._renderer.sample_rate
 
     def generate(
         self,
@@ -179,8 +166,10 @@ class Model:
             "top_p": top_p,
         }
         config = self._settle(given)
-        beginning = None if continue_from is None else self._read_beginning(continue_from)
-        items = [(prompt, seed + i) for i, prompt in enumerate(_repeat(prompts, num_samples))]
+        beginning = None if continue_from is None else self._renderer.read_beginning(continue_from)
+        items: list[Item] = [
+            (prompt, seed + i) for i, prompt in enumerate(_repeat(prompts, num_samples))
+        ]
         settings = _describe(config, beginning)
         sounds: list[GeneratedSound] = []
         for first in range(0, len(items), batch_size):
@@ -190,9 +179,8 @@ class Model:
                 if progress is not None:
                     progress((first + size * done / total) / len(items))
 
-            for (prompt, item_seed), samples in zip(
-                batch, self._run(batch, config, beginning, report), strict=True
-            ):
+            waveforms = self._renderer.render(batch, config, beginning=beginning, progress=report)
+            for (prompt, item_seed), samples in zip(batch, waveforms, strict=True):
                 sounds.append(
                     GeneratedSound(
                         samples=samples,
@@ -214,59 +202,6 @@ class Model:
         known = {name: value for name, value in given.items() if value is not None}
         return self.defaults.model_copy(update=known)
 
-    @torch.inference_mode()
-    def _run(
-        self,
-        items: Sequence[tuple[str, int]],
-        config: GenerationConfig,
-        beginning: Tensor | None,
-        progress: Callable[[int, int], None],
-    ) -> list[Tensor]:
-        """Waveforms [C, N] of a batch of (prompt, seed)."""
-        frame_rate = self._codec.sample_rate / self._codec.hop_length
-        decoding = DecodingConfig(
-            guidance=config.cfg_scale,
-            temperature=config.temperature,
-            top_k=config.top_k,
-            top_p=config.top_p,
-            window=None if config.window is None else round(config.window * frame_rate),
-        )
-        texts = [prepare(prompt, self._text.preparation) for prompt, _ in items]
-        prompt_tokens = None
-        if beginning is not None:
-            device = self._lm.heads.weight.device
-            tokens = self._codec.encode(beginning[None].to(device))
-            prompt_tokens = tokens.expand(len(items), -1, -1)
-        tokens = generate_tokens(
-            self._lm,
-            self._encoder.encode(texts),
-            math.ceil(config.duration * frame_rate),
-            [seed for _, seed in items],
-            decoding,
-            prompt_tokens=prompt_tokens,
-            progress=progress,
-        )
-        wanted = round(config.duration * self.sample_rate)
-        # Clip by clip: the codec's arithmetic then does not depend on the batch.
-        waveforms = [self._codec.decode(row[None])[0, :, :wanted].float().cpu() for row in tokens]
-        seam = round(SEAM_S * self.sample_rate)
-        return [_finish(waveform, beginning, seam) for waveform in waveforms]
-
-    def _read_beginning(self, given: Path | str | Sound) -> Tensor:
-        """The sound to continue, [C, N] at the codec's rate, cut to whole frames."""
-        rate, channels = self._codec.sample_rate, self._codec.channels
-        if isinstance(given, Sound):
-            samples = to_channels(resample(given.samples, given.sample_rate, rate), channels)
-        else:
-            samples = read(given, sample_rate=rate, channels=channels).samples
-        whole = samples.shape[1] // self._codec.hop_length * self._codec.hop_length
-        if whole == 0:
-            raise UserError(
-                "The sound to continue is too short.",
-                expected=f"at least {self._codec.hop_length / rate:.2f} s",
-            )
-        return samples[:, :whole]
-
 
 def load(name: str | Path = "bundled", *, device: str = "auto") -> Model:
     """Load a model.
@@ -285,7 +220,8 @@ def load(name: str | Path = "bundled", *, device: str = "auto") -> Model:
     lm = load_lm(record, folder)
     text = TextConfig.read(record.settings["text"], origin=f"the model {name}")
     encoder = load_text_encoder(text.encoder, where)
-    return Model(record, pack(lm.to(where)), codec.to(where), encoder, text)
+    renderer = Renderer(pack(lm.to(where)), codec.to(where), encoder, text.preparation)
+    return Model(record, renderer)
 
 
 def check_prompts(prompts: Sequence[str], origin: str = "") -> None:
@@ -339,14 +275,3 @@ def _describe(config: GenerationConfig, beginning: Tensor | None) -> dict[str, A
     if beginning is not None:
         settings["continued"] = hash_bytes(beginning.numpy().tobytes())[:16]
     return settings
-
-
-def _finish(waveform: Tensor, beginning: Tensor | None, seam: int) -> Tensor:
-    """Put the continued sound itself in front; turn a sound that is too loud down as a whole."""
-    if beginning is not None:
-        length = min(beginning.shape[1], waveform.shape[1])
-        seam = min(length, seam)
-        share = torch.ones(length)
-        share[length - seam :] = torch.linspace(1, 0, seam)
-        waveform[:, :length] = share * beginning[:, :length] + (1 - share) * waveform[:, :length]
-    return waveform / max(1.0, waveform.abs().max().item() / LOUDEST)

@@ -29,6 +29,8 @@ from soundwright.pipelines.jobs import Job, Workplace, run_job
 from soundwright.pipelines.models import RECORD_FILE, find_model, verify_model, write_model
 from soundwright.pipelines.parts import Codec, CodecChoice, build_codec, load_codec, load_part
 from soundwright.pipelines.recipe import Recipe, compose_recipe
+from soundwright.pipelines.rendering import Renderer
+from soundwright.pipelines.samples import LmSamples, SampleConfig
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
 from soundwright.text.cache import CachedTextEncoder
 from soundwright.text.encoders import load_text_encoder
@@ -65,7 +67,8 @@ class LmRecipe(Recipe):
     segments: TokenSegmentConfig = TokenSegmentConfig()
     task: LmTaskConfig = LmTaskConfig()
     generation: GenerationConfig = GenerationConfig()
-    """Defaults of the finished model."""
+    """Defaults of the finished model, and of the samples during training."""
+    samples: SampleConfig = SampleConfig()
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -141,7 +144,9 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
             storage=recipe.storage,
         )
 
-    return Job(task, batches, held_out, save)
+    renderer = Renderer(lm, codec, encoder, recipe.text.preparation)
+    hooks = (LmSamples(recipe.samples, _defaults(recipe), renderer),)
+    return Job(task, batches, held_out, save, hooks)
 
 
 def _find_codec(recipe: LmRecipe, place: Workplace) -> tuple[Codec, CodecChoice]:
