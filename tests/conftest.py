@@ -27,7 +27,7 @@ def tiny_run(tmp_path_factory) -> Path:
     run = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "tiny-run"
     with FileLock(f"{run}.lock"):
         if not (run / "model" / "model.json").is_file():
-            train_recipe("bundled-lm-tiny", out=run)
+            train_recipe("bundled-lm-tiny", out=run, resume=(run / "recipe.json").is_file())
     return run
 
 
