@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
+
+# What a test takes depends on the machine and on its load.
+settings.register_profile("soundwright", deadline=None)
+settings.load_profile("soundwright")
 
 
 @pytest.fixture

@@ -152,7 +152,9 @@ def test_a_full_disk_is_said_and_an_older_file_survives(run_python, tiny_model, 
 def test_ctrl_c_ends_cleanly(tiny_model, tmp_path):
     arguments = ["rain", "--duration", "600", "--num-samples", "64", "--model", str(tiny_model)]
     code = (
-        "import sys; from soundwright.cli.main import main; print('ready', flush=True); "
+        # Imports of other people's swallow a signal now and then: they come first.
+        "import sys, soundwright.pipelines.generation; from soundwright.cli.main import main; "
+        "print('ready', flush=True); "
         f"sys.argv[1:] = ['generate', *{arguments}]; main()"
     )
     process = subprocess.Popen(
