@@ -25,14 +25,14 @@ def test_a_spectrogram_shows_a_tone_at_its_mark():
     assert image.size[1] == 128
     levels = torch.from_numpy(np.array(image))
     brightest = 127 - int(levels[:, image.size[0] // 2].argmax())
-    height = dict(frequency_marks(tone(1000)))["1k"]
+    height = dict(frequency_marks(tone(1000)))["1 kHz"]
     assert brightest / 128 == pytest.approx(height, abs=0.02)
 
 
 def test_marks_rise_and_stay_below_the_top():
     heights = [height for _, height in frequency_marks(tone(1000))]
     assert heights == sorted(heights)
-    assert [label for label, _ in frequency_marks(tone(1000))] == ["250", "1k", "4k"]
+    assert [label for label, _ in frequency_marks(tone(1000))] == ["250 Hz", "1 kHz", "4 kHz"]
     assert 0 < heights[0] < heights[-1] < 1
 
 

@@ -75,7 +75,7 @@ def _render(number: int, take: Take) -> str:
         f"{rms_db(sound.samples):.0f} dB RMS, {peak_db(sound.samples):.0f} dB peak",
     ]
     ticks = "".join(
-        f'<span style="bottom:{100 * height:.1f}%">{label} Hz</span>'
+        f'<span style="bottom:{100 * height:.1f}%">{label}</span>'
         for label, height in frequency_marks(sound)
     )
     return _template("gallery_take.html").substitute(

@@ -31,7 +31,7 @@ def frequency_marks(sound: Sound) -> list[tuple[str, float]]:
     """Labels of round frequencies and their heights in the spectrogram, from 0 below to 1."""
     config = _front_end(sound)
     centres = mel_bands(config).argmax(0).numpy() * config.sample_rate / config.n_fft
-    marks = [("250", 250), ("1k", 1000), ("4k", 4000), ("10k", 10000)]
+    marks = [("250 Hz", 250), ("1 kHz", 1000), ("4 kHz", 4000), ("10 kHz", 10000)]
     return [
         (label, float(np.searchsorted(centres, hertz)) / BANDS)
         for label, hertz in marks
