@@ -152,6 +152,8 @@ def test_a_full_disk_is_said_and_an_older_file_survives(run_python, tiny_model, 
 def test_ctrl_c_ends_cleanly(tiny_model, tmp_path):
     arguments = ["rain", "--duration", "600", "--num-samples", "64", "--model", str(tiny_model)]
     code = (
+        # A process that a shell started in the background ignores the signal, and its children do.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         # Imports of other people's swallow a signal now and then: they come first.
         "import sys, soundwright.pipelines.generation; from soundwright.cli.main import main; "
         "print('ready', flush=True); "
