@@ -127,6 +127,8 @@ class SceneEvent(Event):
 
     source: str
     """`synthesis:<generator>` or `clip:<clip id>`."""
+    partner: str = ""
+    """Another recording of the label, `clip:<clip id>`, that `source` is blended with."""
     group: int = Field(ge=0)
     """Events of one group are one phrase of the caption: "a dog barks three times"."""
     seed: int = 0

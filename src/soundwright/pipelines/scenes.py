@@ -131,7 +131,7 @@ def _draft(
 
 
 def _parents(scene: Scene) -> tuple[str, ...]:
-    sources = (event.source for event in scene.events)
+    sources = (source for event in scene.events for source in (event.source, event.partner))
     return tuple(
         dict.fromkeys(
             source.removeprefix(RECORDED) for source in sources if source.startswith(RECORDED)

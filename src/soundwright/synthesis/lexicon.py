@@ -44,6 +44,8 @@ class Entry:
     """Whether the subject takes "a": not "rain", not "waves"."""
     plural: bool = False
     """Whether the subject is plural: "crickets are chirping"."""
+    diffuse: bool = False
+    """Whether it has no single source: two rains at once are one rain."""
 
     @property
     def countable(self) -> bool:
@@ -135,18 +137,23 @@ LEXICON: Mapping[str, Entry] = MappingProxyType(
             Rhythm(0.6, 1.1),
         ),
         # Weather, water and fire.
-        "rain": Entry("rain", "", "rain", "falls", "falling", "rain", article=False),
-        "wind": Entry("wind", "", "wind", "blows", "blowing", "wind", article=False),
+        "rain": Entry(
+            "rain", "", "rain", "falls", "falling", "rain", article=False, diffuse=True
+        ),
+        "wind": Entry(
+            "wind", "", "wind", "blows", "blowing", "wind", article=False, diffuse=True
+        ),
         "sea waves": Entry(
             "sea waves", "", "sea waves", "roll ashore", "rolling ashore", "sea waves",
-            article=False, plural=True,
+            article=False, plural=True, diffuse=True,
         ),
         "thunder": Entry(
             "clap of thunder", "claps of thunder", "clap of thunder", "rumbles", "rumbling",
             "thunder", Rhythm(1.2, 2.2, rings=True),
         ),
         "fire crackling": Entry(
-            "fire crackling", "", "fire", "crackles", "crackling", "fire crackling"
+            "fire crackling", "", "fire", "crackles", "crackling", "fire crackling",
+            diffuse=True,
         ),
         # Machines.
         "engine": Entry("engine noise", "", "engine", "runs", "running", "engine noise"),

@@ -13,6 +13,7 @@ from soundwright.audio.sound import Sound
 from soundwright.core.errors import UserError, nearest
 from soundwright.core.records import Scene, SceneEvent
 from soundwright.core.seeding import numpy_stream
+from soundwright.synthesis.blending import morph, overlay
 from soundwright.synthesis.generators.model import faded
 from soundwright.synthesis.generators.primitives import band
 from soundwright.synthesis.generators.table import GENERATORS
@@ -21,6 +22,8 @@ from soundwright.synthesis.recordings import RecordingBank
 
 GENERATED = "synthesis:"
 RECORDED = "clip:"
+PARTNER = "partner_"
+"""Prefix of the parameters that say which part of `SceneEvent.partner` is played, and how fast."""
 LEVEL_DB = -20.0
 """Level, K-weighted, of an event's loudest tenth of a second, before its own gain."""
 HIGHEST_PEAK = 0.5
@@ -100,15 +103,31 @@ def source_samples(event: SceneEvent, bank: RecordingBank | None, sample_rate: i
             raise UserError(f"There is no generator {name!r}.", expected=nearest(name, GENERATORS))
         stream = numpy_stream(event.seed, "event")
         return GENERATORS[name].render(event.parameters, stream, sample_rate)
-    clip_id = event.source.removeprefix(RECORDED)
     if bank is None:
-        raise UserError(f"The scene needs the recording {clip_id!r}, and no recordings were given.")
-    start, end = event.parameters["start"], event.parameters["end"]
-    speed = event.parameters.get("speed", 1.0)
+        named = event.source.removeprefix(RECORDED)
+        raise UserError(f"The scene needs the recording {named!r}, and no recordings were given.")
+    samples = _recorded(event, event.source, "", bank, sample_rate)
+    entry = entry_of(event.label)
+    if event.partner:
+        other = _recorded(event, event.partner, PARTNER, bank, sample_rate)
+        if entry.diffuse:
+            samples = overlay(samples, other, event.parameters["overlay_db"])
+        else:
+            share = event.parameters["morph"]
+            samples = morph(samples, other, share, sample_rate, steady=not entry.countable)
+    rise, fall = (0.002, 0.03) if entry.countable else (0.02, 0.08)
+    return faded(samples, sample_rate, rise=rise, fall=fall).astype(np.float32)
+
+
+def _recorded(
+    event: SceneEvent, source: str, prefix: str, bank: RecordingBank, sample_rate: int
+) -> npt.NDArray[np.float64]:
+    """The part of a recording that the event's parameters with this prefix name."""
+    start, end = event.parameters[f"{prefix}start"], event.parameters[f"{prefix}end"]
+    speed = event.parameters.get(f"{prefix}speed", 1.0)
+    clip_id = source.removeprefix(RECORDED)
     samples = bank.samples(clip_id, start, end, speed=speed, sample_rate=sample_rate)
-    clean = band(samples.astype(np.float64), RUMBLE_HZ, None, sample_rate)
-    rise, fall = (0.002, 0.03) if entry_of(event.label).countable else (0.02, 0.08)
-    return faded(clean, sample_rate, rise=rise, fall=fall).astype(np.float32)
+    return band(samples.astype(np.float64), RUMBLE_HZ, None, sample_rate)
 
 
 def _levelling(samples: npt.NDArray[np.float64], sample_rate: int) -> float:

@@ -59,6 +59,8 @@ class ComposerConfig(Config):
     """How often a recording is taken for a label that both the bank and a generator have."""
     speed: float = Field(default=0.05, ge=0, le=0.5)
     """How much faster or slower recordings are played at most, as a share."""
+    blend: Share = 0.0
+    """How often a recording is blended with another one of its label, so that neither is heard."""
     counts: tuple[Weight, ...] = (0.5, 1, 1, 1, 0.8, 0.6, 0.4, 0.3)
     """Weights of the counts 1, 2, 3 ..."""
     groups: tuple[Weight, ...] = (0.65, 0.25, 0.1)
@@ -264,6 +266,7 @@ class _Composer:
                 self.bank,
                 prefer_recordings=self.config.prefer_recordings,
                 speed=self.config.speed,
+                blend=self.config.blend,
                 sample_rate=self.config.sample_rate,
             )
             phrase = write_phrase(voice, count, budget, self.rng)

@@ -14,7 +14,7 @@ from soundwright.synthesis.generators.model import DURATION, Generator
 from soundwright.synthesis.generators.table import GENERATORS
 from soundwright.synthesis.lexicon import Rhythm, entry_of
 from soundwright.synthesis.recordings import Cut, RecordingBank
-from soundwright.synthesis.rendering import GENERATED, RECORDED, source_samples
+from soundwright.synthesis.rendering import GENERATED, PARTNER, RECORDED, source_samples
 
 GAP_S = 0.07
 """Shortest silence between two events of one phrase that do not ring into each other."""
@@ -24,6 +24,10 @@ CLOSEST_S = 0.1
 """Shortest interval of a series that runs down."""
 TEXTURE_SHARE = 0.6
 """The share of the wanted time that a recorded texture must fill."""
+OVERLAY_DB = (-6.0, 6.0)
+"""Range of a partner's power in an overlay, relative to the recording it joins."""
+MORPH = (0.3, 0.9)
+"""Range of a partner's share in the spectral envelope of a morph."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def draw_voice(
     *,
     prefer_recordings: float,
     speed: float,
+    blend: float,
     sample_rate: int,
 ) -> Voice:
     """Find a source for `label`: a recorded one where the bank has it, or a generator.
@@ -97,6 +102,7 @@ def draw_voice(
         bank: Recorded events.
         prefer_recordings: Chance of a recording where there are both.
         speed: Largest change of a recording's speed, as a share.
+        blend: Chance that the events are blends with another recording of the label.
         sample_rate: At which generated events are measured.
     """
     clips = bank.cuts(label) if bank else {}
@@ -104,7 +110,12 @@ def draw_voice(
     if clips and (generator is None or rng.uniform() < prefer_recordings):
         clip_id = str(rng.choice(sorted(clips)))
         played = round(float(rng.uniform(1 - speed, 1 + speed)), 4)
-        return _recorded_voice(label, clips[clip_id], played, rng)
+        others = sorted(clips.keys() - {clip_id})
+        # A chance of nothing draws nothing, so that scenes without blends stay as they were.
+        if not blend or not others or rng.uniform() >= blend:
+            return _recorded_voice(label, clips[clip_id], played, rng)
+        partner = clips[str(rng.choice(others))]
+        return _blended_voice(label, clips[clip_id], partner, played, speed, rng)
     assert generator is not None, f"nothing makes {label}"
     return _generated_voice(generator, rng, sample_rate)
 
@@ -196,25 +207,61 @@ def _recorded_voice(
     label: str, cuts: Sequence[Cut], speed: float, rng: np.random.Generator
 ) -> Voice:
     """One clip is one voice: all events of a phrase come from the same dog."""
-    is_texture = not entry_of(label).countable
 
     def play(_: int, wanted: float) -> SceneEvent:
-        if is_texture:
-            cut = max(cuts, key=lambda one: one.length)
-            length = min(cut.length, wanted * speed * 1.02)
-            start = cut.start + float(rng.uniform(0, cut.length - length))
-        else:
-            cut = cuts[int(rng.integers(len(cuts)))]
-            start, length = cut.start, cut.length
-        own = round(speed * float(rng.uniform(0.985, 1.015)), 4)
-        start = round(start, 6)
+        clip_id, values, length = _draw_part(label, cuts, speed, wanted, rng)
         return SceneEvent(
             label=label,
             onset=0.0,
-            offset=round(length / own, 6),
-            source=RECORDED + cut.clip_id,
+            offset=length,
+            source=RECORDED + clip_id,
             group=0,
-            parameters={"start": start, "end": round(start + length, 6), "speed": own},
+            parameters=values,
         )
 
     return Voice(label, play)
+
+
+def _blended_voice(
+    label: str,
+    cuts: Sequence[Cut],
+    others: Sequence[Cut],
+    played: float,
+    speed: float,
+    rng: np.random.Generator,
+) -> Voice:
+    """A pair of clips is one voice, and so is how much it has of each."""
+    own = _recorded_voice(label, cuts, played, rng)
+    other_speed = round(float(rng.uniform(1 - speed, 1 + speed)), 4)
+    name, (low, high) = ("overlay_db", OVERLAY_DB) if entry_of(label).diffuse else ("morph", MORPH)
+    amount = round(float(rng.uniform(low, high)), 3)
+
+    def play(number: int, wanted: float) -> SceneEvent:
+        event = own.play(number, wanted)
+        clip_id, values, _ = _draw_part(label, others, other_speed, wanted, rng)
+        values = {PARTNER + key: value for key, value in values.items()}
+        return event.model_copy(
+            update={
+                "partner": RECORDED + clip_id,
+                "parameters": {**event.parameters, **values, name: amount},
+            }
+        )
+
+    return Voice(label, play)
+
+
+def _draw_part(
+    label: str, cuts: Sequence[Cut], speed: float, wanted: float, rng: np.random.Generator
+) -> tuple[str, dict[str, float], float]:
+    """One event, or `wanted` seconds of a texture: a clip, which part of it, how long it takes."""
+    if entry_of(label).countable:
+        cut = cuts[int(rng.integers(len(cuts)))]
+        start, length = cut.start, cut.length
+    else:
+        cut = max(cuts, key=lambda one: one.length)
+        length = min(cut.length, wanted * speed * 1.02)
+        start = cut.start + float(rng.uniform(0, cut.length - length))
+    own = round(speed * float(rng.uniform(0.985, 1.015)), 4)
+    start = round(start, 6)
+    values = {"start": start, "end": round(start + length, 6), "speed": own}
+    return cut.clip_id, values, round(length / own, 6)
