@@ -4,6 +4,7 @@ import torch
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextStates
 from soundwright.lm.decoding import DecodingConfig, generate, next_window
+from soundwright.lm.engine import PlainEngine
 from soundwright.lm.packing import PackedLinear, pack
 
 PROMPTS = ("a dog barks", "rain", "")
@@ -53,7 +54,7 @@ def test_cached_greedy_decoding_equals_whole_forward_passes(lively, text, patter
     lm = lively(pattern=pattern)
     config = DecodingConfig(greedy=True, tail=tail)
     prompt = torch.randint(11, (3, 3, known), generator=torch.Generator().manual_seed(2))
-    tokens = generate(lm, text, 12, [1, 2, 3], config, prompt_tokens=prompt)
+    tokens = generate(PlainEngine(lm), text, 12, [1, 2, 3], config, prompt_tokens=prompt)
     with torch.no_grad():
         expected = _uncached(lm, text, 12, config, prompt)
     assert torch.equal(tokens, expected)
@@ -63,56 +64,60 @@ def test_cached_greedy_decoding_equals_whole_forward_passes(lively, text, patter
 
 def test_an_item_does_not_depend_on_its_batch(lively, encoder):
     lm = lively()
-    together = generate(lm, encoder.encode(PROMPTS), 30, [4, 5, 6], DRAWN)
+    together = generate(PlainEngine(lm), encoder.encode(PROMPTS), 30, [4, 5, 6], DRAWN)
     for number, prompt in enumerate(PROMPTS):
-        alone = generate(lm, encoder.encode([prompt]), 30, [4 + number], DRAWN)
+        alone = generate(PlainEngine(lm), encoder.encode([prompt]), 30, [4 + number], DRAWN)
         assert torch.equal(alone[0], together[number])
-    backwards = generate(lm, encoder.encode(PROMPTS[::-1]), 30, [6, 5, 4], DRAWN)
+    backwards = generate(PlainEngine(lm), encoder.encode(PROMPTS[::-1]), 30, [6, 5, 4], DRAWN)
     assert torch.equal(backwards.flip(0), together)
 
 
 def test_seeds_decide(lively, encoder):
     lm, same = lively(), encoder.encode(["rain"] * 3)
-    tokens = generate(lm, same, 20, [1, 1, 2], DRAWN)
+    tokens = generate(PlainEngine(lm), same, 20, [1, 1, 2], DRAWN)
     assert torch.equal(tokens[0], tokens[1])
     assert not torch.equal(tokens[0], tokens[2])
     torch.rand(5)
-    assert torch.equal(tokens, generate(lm, same, 20, [1, 1, 2], DRAWN))
+    assert torch.equal(tokens, generate(PlainEngine(lm), same, 20, [1, 1, 2], DRAWN))
 
 
 def test_a_shorter_sound_is_the_beginning_of_a_longer_one(lively, text):
     lm = lively()
-    short, long = (generate(lm, text, frames, [1, 2, 3], DRAWN) for frames in (9, 20))
+    short, long = (generate(PlainEngine(lm), text, frames, [1, 2, 3], DRAWN) for frames in (9, 20))
     assert torch.equal(short, long[..., :9])
 
 
 def test_the_special_token_is_never_drawn(lively, text):
-    tokens = generate(lively(), text, 60, [1, 2, 3], DecodingConfig(top_k=0, temperature=50.0))
+    tokens = generate(
+        PlainEngine(lively()), text, 60, [1, 2, 3], DecodingConfig(top_k=0, temperature=50.0)
+    )
     assert tokens.min() >= 0
     assert tokens.max() == 10
 
 
 def test_without_guidance_the_text_alone_speaks(lively, text):
     lm = lively()
-    plain = generate(lm, text, 10, [1, 2, 3], DecodingConfig(greedy=True, guidance=1.0))
+    plain = generate(
+        PlainEngine(lm), text, 10, [1, 2, 3], DecodingConfig(greedy=True, guidance=1.0)
+    )
     with torch.no_grad():
         expected = _uncached(
             lm, text, 10, DecodingConfig(guidance=1.0), text.mask.new_empty(3, 3, 0)
         )
     assert torch.equal(plain, expected)
-    none = generate(lm, text, 10, [1, 2, 3], DecodingConfig(greedy=True, guidance=0.0))
+    none = generate(PlainEngine(lm), text, 10, [1, 2, 3], DecodingConfig(greedy=True, guidance=0.0))
     assert torch.equal(none[0], none[2])
 
 
 def test_a_negative_text_takes_the_place_of_the_empty_one(lively, encoder):
     lm, text = lively(), encoder.encode(["a dog barks"])
-    plain = generate(lm, text, 15, [1], GREEDY)
-    empty = generate(lm, text, 15, [1], GREEDY, negative=encoder.encode([""]))
+    plain = generate(PlainEngine(lm), text, 15, [1], GREEDY)
+    empty = generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=encoder.encode([""]))
     assert torch.equal(plain, empty)
     longer = encoder.encode(["heavy rain on a tin roof"])
-    assert not torch.equal(plain, generate(lm, text, 15, [1], GREEDY, negative=longer))
-    itself = generate(lm, text, 15, [1], GREEDY, negative=text)
-    without = generate(lm, text, 15, [1], DecodingConfig(greedy=True, guidance=1.0))
+    assert not torch.equal(plain, generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=longer))
+    itself = generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=text)
+    without = generate(PlainEngine(lm), text, 15, [1], DecodingConfig(greedy=True, guidance=1.0))
     assert torch.equal(itself, without)
 
 
@@ -121,12 +126,17 @@ def test_windows_continue_what_is_there(lively, text, known):
     lm = lively()
     config = DecodingConfig(greedy=True, window=8, overlap=3)
     prompt = torch.randint(11, (3, 3, known), generator=torch.Generator().manual_seed(2))
-    tokens = generate(lm, text, 20, [1, 2, 3], config, prompt_tokens=prompt)
+    tokens = generate(PlainEngine(lm), text, 20, [1, 2, 3], config, prompt_tokens=prompt)
     expected = prompt
     while expected.shape[-1] < 20:
         start, stop = next_window(expected.shape[-1], 20, 8, 3)
         part = generate(
-            lm, text, stop - start, [1, 2, 3], GREEDY, prompt_tokens=expected[..., start:]
+            PlainEngine(lm),
+            text,
+            stop - start,
+            [1, 2, 3],
+            GREEDY,
+            prompt_tokens=expected[..., start:],
         )
         expected = torch.cat([expected[..., :start], part], dim=-1)
     assert torch.equal(tokens, expected)
@@ -156,7 +166,8 @@ def test_packed_weights_give_the_same_sound(lively, text):
         torch.testing.assert_close(ours, lm(tokens, text.states[:2], text.mask[:2]).logits)
     seeds = [1, 2, 3]
     assert torch.equal(
-        generate(packed, text, 20, seeds, DRAWN), generate(lm, text, 20, seeds, DRAWN)
+        generate(PlainEngine(packed), text, 20, seeds, DRAWN),
+        generate(PlainEngine(lm), text, 20, seeds, DRAWN),
     )
 
 
@@ -166,21 +177,21 @@ def test_where_packing_does_not_help_the_model_stays(make_lm):
 
 
 def test_half_precision_decodes(lively, text):
-    tokens = generate(lively().bfloat16(), text, 12, [1, 2, 3], DRAWN)
+    tokens = generate(PlainEngine(lively().bfloat16()), text, 12, [1, 2, 3], DRAWN)
     assert tokens.shape == (3, 3, 12)
     assert tokens.max() <= 10
 
 
-def test_training_mode_and_dropout_are_put_aside_and_restored(lively, text):
+def test_nothing_is_dropped_out_in_training_mode(lively, text):
     lm = lively(dropout=0.5).train()
-    first = generate(lm, text, 10, [1, 2, 3], GREEDY)
+    first = generate(PlainEngine(lm), text, 10, [1, 2, 3], GREEDY)
     assert lm.training
-    assert torch.equal(first, generate(lm.eval(), text, 10, [1, 2, 3], GREEDY))
+    assert torch.equal(first, generate(PlainEngine(lm.eval()), text, 10, [1, 2, 3], GREEDY))
 
 
 def test_tokens_can_be_trained_on(lively, text):
     lm = lively()
-    tokens = generate(lm, text, 5, [1, 2, 3], DRAWN)
+    tokens = generate(PlainEngine(lm), text, 5, [1, 2, 3], DRAWN)
     lm(tokens, text.states, text.mask).logits.sum().backward()
     assert lm.embedding.weight.grad.any()
 
@@ -188,7 +199,9 @@ def test_tokens_can_be_trained_on(lively, text):
 def test_progress_reaches_the_end(lively, text):
     heard = []
     config = DecodingConfig(window=8, overlap=2)
-    generate(lively(), text, 20, [1, 2, 3], config, progress=lambda *at: heard.append(at))
+    generate(
+        PlainEngine(lively()), text, 20, [1, 2, 3], config, progress=lambda *at: heard.append(at)
+    )
     assert heard[-1] == (20, 20)
     assert {total for _, total in heard} == {20}
 
@@ -206,7 +219,7 @@ def test_progress_reaches_the_end(lively, text):
 def test_impossible_requests_are_refused(make_lm, text, change, message):
     request = {"frames": 10, "seeds": [1, 2, 3], "config": GREEDY, **change}
     with pytest.raises(UserError, match=message):
-        generate(make_lm(), text, **request)
+        generate(PlainEngine(make_lm()), text, **request)
 
 
 def test_texts_must_be_there_and_match(make_lm, encoder, text):
@@ -214,9 +227,11 @@ def test_texts_must_be_there_and_match(make_lm, encoder, text):
         torch.zeros(0, 1, 12), torch.zeros(0, 1, dtype=torch.bool), torch.zeros(0, 12)
     )
     with pytest.raises(UserError, match="no text"):
-        generate(make_lm(), nothing, 5, [], GREEDY)
+        generate(PlainEngine(make_lm()), nothing, 5, [], GREEDY)
     with pytest.raises(UserError, match="1 negative texts for 3"):
-        generate(make_lm(), text, 5, [1, 2, 3], GREEDY, negative=encoder.encode(["rain"]))
+        generate(
+            PlainEngine(make_lm()), text, 5, [1, 2, 3], GREEDY, negative=encoder.encode(["rain"])
+        )
 
 
 @pytest.mark.parametrize("setting", [{"window": 0}, {"window": 5, "overlap": 5}, {"overlap": -1}])
@@ -230,4 +245,4 @@ def test_damaged_weights_are_told(make_lm, text, config):
     lm = make_lm()
     lm.blocks[0].ffn_in.weight.data[0, 0] = torch.nan
     with pytest.raises(UserError, match="not finite"):
-        generate(lm, text, 6, [1, 2, 3], config)
+        generate(PlainEngine(lm), text, 6, [1, 2, 3], config)

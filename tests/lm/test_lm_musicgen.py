@@ -13,6 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from soundwright.core.errors import CheckpointError, UserError
 from soundwright.core.protocols import TextStates
 from soundwright.lm.decoding import DecodingConfig, generate
+from soundwright.lm.engine import PlainEngine
 from soundwright.lm.model import AudioLm
 from soundwright.lm.musicgen_weights import (
     config_from_musicgen,
@@ -126,7 +127,7 @@ def test_greedy_decoding_equals_transformers(peer, carried, batch):
     expected, _ = pattern.revert(sequence, frames)
     states = TextStates(text, text_mask, text.sum(1))
     config = DecodingConfig(greedy=True, tail="special")
-    assert torch.equal(generate(carried, states, frames, [0, 0, 0], config), expected)
+    assert torch.equal(generate(PlainEngine(carried), states, frames, [0, 0, 0], config), expected)
 
 
 def test_weights_go_out_as_they_came_in(peer, carried):

@@ -1,9 +1,7 @@
 """Cached decoding: text states in, codec tokens out.
 
-Conditional and unconditional rows run in one batch. The text is projected to keys and values once,
-audio keys and values are kept in buffers that are allocated once, and each item has a stream of
-its own, so that its sound does not depend on its batch mates. Sounds longer than the window are
-made window by window, each primed with the end of what is there.
+Each item has a stream of its own, so that its sound does not depend on its batch mates. Sounds
+longer than the window are made window by window, each primed with the end of what is there.
 """
 
 from __future__ import annotations
@@ -18,10 +16,9 @@ from torch.nn import functional as F
 
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextStates
-from soundwright.lm.cache import DecodingCache
-from soundwright.lm.model import AudioLm
+from soundwright.lm.engine import Engine, Session
 from soundwright.lm.patterns import Pattern
-from soundwright.lm.sampling import SamplingConfig, draw_uniforms, guide, sample
+from soundwright.lm.sampling import SamplingConfig, draw_uniforms
 
 _UNKNOWN = -1
 
@@ -59,7 +56,7 @@ class DecodingConfig(SamplingConfig):
 
 
 def generate(
-    lm: AudioLm,
+    engine: Engine,
     text: TextStates,
     frames: int,
     seeds: Sequence[int],
@@ -72,7 +69,7 @@ def generate(
     """Generate tokens for B texts.
 
     Args:
-        lm: The model, or better on a CPU `packing.pack` of it. It runs in evaluation mode.
+        engine: The model, ready to decode.
         text: States of the B texts, on any device.
         frames: T, the length of the result, the prompt included.
         seeds: One for each item. Same seed, same text, same settings: same tokens.
@@ -88,20 +85,15 @@ def generate(
         UserError: A length or a number of items that cannot be, or a model whose outputs are not
             finite.
     """
-    _check_request(lm, text, frames, seeds, prompt_tokens, negative)
-    was_training = lm.training
-    lm.eval()
-    try:
-        tokens = _generate(lm, text, frames, seeds, config, prompt_tokens, negative, progress)
-    finally:
-        lm.train(was_training)
+    _check_request(engine, text, frames, seeds, prompt_tokens, negative)
+    tokens = _generate(engine, text, frames, seeds, config, prompt_tokens, negative, progress)
     # Outside of inference mode a copy is a tensor like any other, which may be trained on.
     return tokens.clone()
 
 
 @torch.inference_mode()
 def _generate(
-    lm: AudioLm,
+    engine: Engine,
     text: TextStates,
     frames: int,
     seeds: Sequence[int],
@@ -110,21 +102,18 @@ def _generate(
     negative: TextStates | None,
     progress: Progress | None,
 ) -> Tensor:
-    K = lm.config.codebooks
-    device = lm.heads.weight.device
-    assert isinstance(device, torch.device)
+    K, lag, device = engine.config.codebooks, engine.pattern.lag, engine.device
     done = torch.empty(len(seeds), K, 0, dtype=torch.int64, device=device)
     if prompt_tokens is not None:
         done = prompt_tokens.to(device)
     window = min(frames, config.window or frames)
-    states, mask = _rows(text, negative, config.guidance)
-    cache = lm.start(states.to(device), mask.to(device), window + lm.pattern.lag)
-    uniforms = draw_uniforms(seeds, frames + lm.pattern.lag, K, device)
+    session = engine.begin(text, negative, config, window + lag)
+    uniforms = draw_uniforms(seeds, frames + lag, K, device)
     while done.shape[-1] < frames:
         start, stop = next_window(done.shape[-1], frames, window, config.primed)
         grown = _decode_window(
-            lm,
-            cache,
+            engine,
+            session,
             done[..., start:],
             stop - start,
             uniforms[:, start:],
@@ -132,7 +121,7 @@ def _generate(
             progress and (lambda step, base=start: progress(min(base + step, frames), frames)),
         )
         done = torch.cat([done[..., :start], grown], dim=-1)
-        cache.rewind()
+        session.rewind()
     return done
 
 
@@ -147,38 +136,32 @@ def next_window(done: int, frames: int, window: int, primed: int) -> tuple[int, 
 
 
 def _decode_window(
-    lm: AudioLm,
-    cache: DecodingCache,
+    engine: Engine,
+    session: Session,
     known: Tensor,
     frames: int,
     uniforms: Tensor,
     config: DecodingConfig,
     progress: Callable[[int], None] | None,
 ) -> Tensor:
-    """Continue `known` [B, K, P] to [B, K, frames] with an empty cache."""
-    pattern = lm.pattern
-    sequence = _begin_sequence(pattern, known, frames, lm.special, config.tail)
+    """Continue `known` [B, K, P] to [B, K, frames] with a session that has read nothing."""
+    pattern = engine.pattern
+    sequence = _begin_sequence(pattern, known, frames, engine.config.special, config.tail)
     # The first step of which something is unknown, and so the first that is predicted.
     first = known.shape[-1] + 1
     # The row of `uniforms` from which a cell draws is its frame.
     cell_frames = pattern.frame_at(sequence.shape[-1], sequence.device).clamp_min(0)
     chance = uniforms.transpose(1, 2).gather(2, cell_frames.expand(*sequence.shape))
-    repeats = len(cache.layers[0].text_keys) // len(known)
     unread = 0
-    last = sequence.shape[-1] - 1
-    for step in range(first, last + 1):
-        logits = lm.step(sequence[..., unread:step].repeat(repeats, 1, 1), cache).float()
-        if repeats == 2:
-            logits = guide(*logits.chunk(2), config.guidance)
-        drawn = sample(logits, chance[..., step], config)
+    for step in range(first, sequence.shape[-1]):
+        drawn = session.draw(sequence[..., unread:step], chance[..., step])
         cells = sequence[..., step]
         sequence[..., step] = torch.where(cells == _UNKNOWN, drawn, cells)
         unread = step
         if progress is not None:
             progress(step)
-        # What is not finite stays in the cache and shows at the end.
-        if step == last and not torch.isfinite(logits).all():
-            raise UserError("The model's outputs are not finite: its weights are damaged.")
+    if not session.is_finite():
+        raise UserError("The model's outputs are not finite: its weights are damaged.")
     return pattern.revert(sequence, frames)[0]
 
 
@@ -193,29 +176,15 @@ def _begin_sequence(
     return pattern.lay_out(padded, special, steps)
 
 
-def _rows(text: TextStates, negative: TextStates | None, guidance: float) -> tuple[Tensor, Tensor]:
-    """States and masks of all rows: the texts, and below them what they are guided away from."""
-    if guidance == 1:
-        return text.states, text.mask
-    if negative is None:
-        below, hidden = torch.zeros_like(text.states), torch.zeros_like(text.mask)
-    else:
-        below, hidden = negative.states, negative.mask
-    longest = max(text.mask.shape[1], hidden.shape[1])
-    states = [F.pad(side, (0, 0, 0, longest - side.shape[1])) for side in (text.states, below)]
-    masks = [F.pad(side, (0, longest - side.shape[1])) for side in (text.mask, hidden)]
-    return torch.cat(states), torch.cat(masks)
-
-
 def _check_request(
-    lm: AudioLm,
+    engine: Engine,
     text: TextStates,
     frames: int,
     seeds: Sequence[int],
     prompt: Tensor | None,
     negative: TextStates | None,
 ) -> None:
-    items, K = len(text.mask), lm.config.codebooks
+    items, K = len(text.mask), engine.config.codebooks
     if frames < 1:
         raise UserError(f"A sound of {frames} frames was asked for.", expected="at least one frame")
     if not items:
@@ -239,8 +208,8 @@ def _check_request(
             f"The sound to continue has {prompt.shape[-1]} frames, the result shall have {frames}.",
             change="Ask for a longer duration.",
         )
-    if prompt.numel() and not (0 <= int(prompt.min()) <= int(prompt.max()) < lm.special):
+    if prompt.numel() and not (0 <= int(prompt.min()) <= int(prompt.max()) < engine.config.special):
         raise UserError(
             "The tokens to continue are of another codec.",
-            expected=f"tokens from 0 to {lm.special - 1}",
+            expected=f"tokens from 0 to {engine.config.special - 1}",
         )

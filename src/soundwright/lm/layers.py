@@ -121,7 +121,8 @@ class Block(nn.Module):
         x = x + self.dropout(self.self_attention(self.self_norm(x)))
         key, value = self.cross_attention.keys_values(text.states)
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), key, value, text.visible))
-        return x + self._feed_forward(x)
+        inner = self.dropout(F.gelu(self.ffn_in(self.ffn_norm(x))))
+        return x + self.dropout(self.ffn_out(inner))
 
     def remember(self, text: TextMemory, capacity: int) -> LayerCache:
         """Project the text once and make room for `capacity` positions."""
@@ -138,13 +139,9 @@ class Block(nn.Module):
         )
 
     def step(self, x: Tensor, cache: LayerCache) -> Tensor:
-        """The positions that follow those in the cache: [R, S, D] to [R, S, D]."""
+        """The positions that follow those in the cache: [R, S, D] to [R, S, D]; never drops out."""
         x = x + self.self_attention(self.self_norm(x), cache)
         x = x + self.cross_attention(
             self.cross_norm(x), cache.text_keys, cache.text_values, cache.text_mask
         )
-        return x + self._feed_forward(x)
-
-    def _feed_forward(self, x: Tensor) -> Tensor:
-        inner = self.dropout(F.gelu(self.ffn_in(self.ffn_norm(x))))
-        return self.dropout(self.ffn_out(inner))
+        return x + self.ffn_out(F.gelu(self.ffn_in(self.ffn_norm(x))))

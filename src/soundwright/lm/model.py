@@ -46,6 +46,11 @@ class LmConfig(Config):
     checkpointing: bool = False
     """Recompute each block's activations in the backward pass, to save memory."""
 
+    @property
+    def special(self) -> int:
+        """The token of cells that hold no frame; the same in all codebooks."""
+        return self.codebook_size
+
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> Self:
         if self.dim % self.heads:
@@ -95,8 +100,8 @@ class AudioLm(nn.Module):
 
     @property
     def special(self) -> int:
-        """The token of cells that hold no frame; the same in all codebooks."""
-        return self.config.codebook_size
+        """`LmConfig.special`."""
+        return self.config.special
 
     @property
     def _stack(self) -> list[Block]:

@@ -18,6 +18,7 @@ from soundwright.audio.sound import Sound
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes, write_json
+from soundwright.lm.engine import PlainEngine
 from soundwright.lm.packing import pack
 from soundwright.pipelines.models import ModelRecord
 from soundwright.pipelines.parts import load_codec, load_lm
@@ -220,7 +221,7 @@ def load(name: str | Path = "bundled", *, device: str = "auto") -> Model:
     lm = load_lm(record, folder)
     text = TextConfig.read(record.settings["text"], origin=f"the model {name}")
     encoder = load_text_encoder(text.encoder, where)
-    renderer = Renderer(pack(lm.to(where)), codec.to(where), encoder, text.preparation)
+    renderer = Renderer(PlainEngine(pack(lm.to(where))), codec.to(where), encoder, text.preparation)
     return Model(record, renderer)
 
 

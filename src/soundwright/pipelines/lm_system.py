@@ -20,6 +20,7 @@ from soundwright.data.manifest import Manifest
 from soundwright.data.segments import TokenSegmentConfig, TokenSegments
 from soundwright.data.store import TokenStore
 from soundwright.data.tokens import identify_codec, tokenize
+from soundwright.lm.engine import PlainEngine
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.lm.task import LmTask, LmTaskConfig
 from soundwright.pipelines.cards import write_card
@@ -144,7 +145,7 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
             storage=recipe.storage,
         )
 
-    renderer = Renderer(lm, codec, encoder, recipe.text.preparation)
+    renderer = Renderer(PlainEngine(lm), codec, encoder, recipe.text.preparation)
     hooks = (LmSamples(recipe.samples, _defaults(recipe), renderer),)
     return Job(task, batches, held_out, save, hooks)
 

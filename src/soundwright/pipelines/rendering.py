@@ -17,7 +17,7 @@ from soundwright.audio.sound import Sound
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextEncoder
 from soundwright.lm.decoding import DecodingConfig, generate
-from soundwright.lm.model import AudioLm
+from soundwright.lm.engine import Engine
 from soundwright.pipelines.parts import Codec
 from soundwright.pipelines.settings import GenerationConfig
 from soundwright.text.preparation import PreparationConfig, prepare
@@ -38,16 +38,16 @@ class Renderer:
     """Draws tokens for prompts and turns them into sound.
 
     Args:
-        lm: In evaluation mode; on a CPU better packed.
+        engine: The language model, ready to decode.
         codec: In evaluation mode; it may be on another device.
         encoder: The text encoder of the language model.
         preparation: What prompts go through first, as captions did in training.
     """
 
     def __init__(
-        self, lm: AudioLm, codec: Codec, encoder: TextEncoder, preparation: PreparationConfig
+        self, engine: Engine, codec: Codec, encoder: TextEncoder, preparation: PreparationConfig
     ) -> None:
-        self._lm, self._codec, self._encoder = lm, codec, encoder
+        self._engine, self._codec, self._encoder = engine, codec, encoder
         self._preparation = preparation
 
     @property
@@ -74,7 +74,7 @@ class Renderer:
         Raises:
             UserError: As `lm.decoding.generate`.
         """
-        with _few_threads(self._lm):
+        with _few_threads(self._engine):
             tokens = self.draw_tokens(items, config, beginning=beginning, progress=progress)
             wanted = round(config.duration * self.sample_rate)
             waveforms = [waveform[:, :wanted] for waveform in self.decode(tokens)]
@@ -105,7 +105,7 @@ class Renderer:
             tokens = self._codec.encode(beginning[None].to(self._codec_device))
             prompt_tokens = tokens.expand(len(items), -1, -1)
         return generate(
-            self._lm,
+            self._engine,
             self._encoder.encode(texts),
             math.ceil(config.duration * frame_rate),
             [seed for _, seed in items],
@@ -149,10 +149,10 @@ class Renderer:
 
 
 @contextmanager
-def _few_threads(lm: AudioLm) -> Iterator[None]:
+def _few_threads(engine: Engine) -> Iterator[None]:
     """A block in which a small model runs on one thread; so its bytes hang on no thread count."""
     before = torch.get_num_threads()
-    if sum(p.numel() for p in lm.parameters()) < ONE_THREAD_PARAMETERS:
+    if engine.parameters < ONE_THREAD_PARAMETERS:
         torch.set_num_threads(1)
     try:
         yield
