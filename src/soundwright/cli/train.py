@@ -38,6 +38,8 @@ def train(
     trained = train_recipe(
         recipe, overrides or (), out=out, resume=resume, accept_changes=accept_changes
     )
+    if not trained.speaks:
+        return
     result = trained.result
     if json:
         emit_json(

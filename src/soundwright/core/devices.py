@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from soundwright.core.errors import UserError
+from soundwright.core.ranks import Ranks
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -33,6 +34,38 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def claim_device(name: str, ranks: Ranks) -> torch.device:
+    """The device of this rank, which "cuda" without a number then means everywhere.
+
+    Raises:
+        UserError: The device is not on this machine, or cannot be shared out over the ranks.
+    """
+    device = choose_device(name)
+    if not ranks.are_many or device.type == "cpu":
+        return device
+    if device.type != "cuda" or device.index is not None:
+        raise UserError(
+            f"{ranks.count} ranks cannot work on the one device {name!r}.",
+            expected="auto, cuda or cpu",
+            change="Set training.device=auto.",
+        )
+    gpus = torch.cuda.device_count()
+    if ranks.local >= gpus:
+        raise UserError(
+            f"This machine has {gpus} GPUs, too few for rank {ranks.local} of those on it.",
+            change=f"Start torchrun with --nproc-per-node {gpus}.",
+        )
+    torch.cuda.set_device(ranks.local)
+    return torch.device("cuda", ranks.local)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
 def supports_bf16(device: torch.device) -> bool:
     """Whether bf16 arithmetic is a gain on `device`, not an emulation."""
     if device.type == "cuda":
@@ -40,8 +73,13 @@ def supports_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
+def uses_bf16(device: torch.device, precision: Precision) -> bool:
+    """Whether `precision` means bf16 on `device`."""
+    return precision == "bf16" or (precision == "auto" and supports_bf16(device))
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """A context for mixed precision: bf16 where asked for, or where "auto" finds it a gain."""
-    if precision == "bf16" or (precision == "auto" and supports_bf16(device)):
+    if uses_bf16(device, precision):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()

@@ -185,6 +185,25 @@ class TrainingTask(Protocol[BatchIn]):
         ...
 
 
+@runtime_checkable
+class RankBound(Protocol):
+    """A task, or another part of a run, that may depend on the number of ranks."""
+
+    @property
+    def is_bound_to_ranks(self) -> bool:
+        """Whether another number of ranks changes what a step computes beyond rounding."""
+        ...
+
+
+@runtime_checkable
+class Shareable(Protocol):
+    """`Batches` that can be divided over ranks."""
+
+    def for_rank(self, rank: int, ranks: int) -> Any:
+        """The same batches, of which rank number `rank` takes its share."""
+        ...
+
+
 class Scorer(Protocol):
     """Something that puts numbers on sounds: a tagger, CLAP, an onset counter."""
 

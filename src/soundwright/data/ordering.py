@@ -76,6 +76,18 @@ class DrawOrder:
         return stream.permutation(np.minimum(drawn, self.count - 1))
 
 
+def bucket_by_length(
+    lengths: Sequence[int], size: int, stream: np.random.Generator
+) -> list[list[int]]:
+    """Deal items to batches of `size` so that those of one batch are about as long.
+
+    Returns:
+        The numbers of each batch's items; the batches come in random order.
+    """
+    by_length = np.argsort(np.asarray(lengths), kind="stable").reshape(-1, size)
+    return stream.permutation(by_length, axis=0).tolist()
+
+
 def _edges(weights: Sequence[float], count: int) -> np.ndarray:
     values = np.asarray(weights, dtype=np.float64)
     if len(values) != count:

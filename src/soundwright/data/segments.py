@@ -7,9 +7,10 @@ needs to choose (crop, caption, augmentation) comes from streams named by p.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from soundwright.core.records import Clip
 from soundwright.core.seeding import numpy_stream, torch_stream
 from soundwright.data.bad_clips import BadClips
 from soundwright.data.manifest import Manifest, read_clip
-from soundwright.data.ordering import DrawOrder
+from soundwright.data.ordering import DrawOrder, bucket_by_length
 from soundwright.data.selection import CaptionChoice, choose_caption
 from soundwright.data.store import TokenStore
 
@@ -59,6 +60,10 @@ class TokenSegmentConfig(SegmentConfig):
 
     duration: float | None = Field(default=10.0, gt=0)
     captions: CaptionChoice = CaptionChoice()
+    bucket: int = Field(default=1, ge=1)
+    """So many batches are drawn together and dealt by length, so that a batch needs little padding
+    and is no longer than its longest clip; 1 leaves the draws as they come. RR then compares sounds
+    of like length only."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +81,24 @@ class Share:
     def __post_init__(self) -> None:
         assert 0 <= self.rank < self.ranks, f"rank {self.rank} of {self.ranks}"
         if self.batch % self.ranks:
+            below = self.batch // self.ranks * self.ranks
+            sizes = [str(size) for size in (below, below + self.ranks) if size]
+            fitting = max(ranks for ranks in range(1, self.ranks) if self.batch % ranks == 0)
             raise UserError(
                 f"A batch of {self.batch} cannot be divided over {self.ranks} ranks.",
                 expected=f"a multiple of {self.ranks}",
+                change=f"Set segments.batch to {' or '.join(sizes)}, or start {fitting} of them.",
             )
 
-    def positions(self, index: int) -> range:
+    def positions(self, index: int) -> Sequence[int]:
         """The draws of this rank in batch `index`."""
+        first = index * self.batch
+        return self.of(range(first, first + self.batch))
+
+    def of(self, batch: Sequence[int]) -> Sequence[int]:
+        """This rank's part of a whole batch."""
         size = self.batch // self.ranks
-        first = index * self.batch + self.rank * size
-        return range(first, first + size)
+        return batch[self.rank * size : (self.rank + 1) * size]
 
 
 class AudioSegments:
@@ -130,6 +143,14 @@ class AudioSegments:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_kept": {}}
+
+    def for_rank(self, rank: int, ranks: int) -> Self:
+        """The same batches, of which one of `ranks` processes takes its share.
+
+        Raises:
+            UserError: A batch cannot be divided by the number of ranks.
+        """
+        return _share(self, rank, ranks)
 
     @property
     def per_epoch(self) -> int:
@@ -235,6 +256,14 @@ class TokenSegments:
         self.share = Share(config.batch, rank, ranks)
         self.order = DrawOrder(len(self.clips), seed, weights=weights, shuffle=config.shuffle)
 
+    def for_rank(self, rank: int, ranks: int) -> Self:
+        """The same batches, of which one of `ranks` processes takes its share.
+
+        Raises:
+            UserError: A batch cannot be divided by the number of ranks.
+        """
+        return _share(self, rank, ranks)
+
     @property
     def per_epoch(self) -> int:
         """Batches in which every clip has been drawn once."""
@@ -244,17 +273,36 @@ class TokenSegments:
         """This rank's share of batch `index`."""
         wanted = self.config.duration
         length = None if wanted is None else round(wanted * self.store.info.frame_rate)
+        batch = self._positions(index, length)
         clips: list[Clip] = []
         crops: list[Tensor] = []
         texts: list[str] = []
-        for position in self.share.positions(index):
+        for position in self.share.of(batch):
             clip = self.clips[self.order[position]]
             clips.append(clip)
             crops.append(self._crop(clip, length, position))
             texts.append(self._text(clip, position))
-        longest = max(crop.shape[1] for crop in crops) if length is None else length
-        tokens, mask = _stack(crops, longest)
+        if length is None or self.config.bucket > 1:
+            # Over the batches of all ranks, so that their shapes are the same.
+            length = max(self._frames(position, length) for position in batch)
+        tokens, mask = _stack(crops, length)
         return TokenBatch(tokens, mask, tuple(texts), tuple(clip.id for clip in clips))
+
+    def _positions(self, index: int, length: int | None) -> Sequence[int]:
+        """The draws of batch `index`, over all ranks."""
+        size, bucket = self.config.batch, self.config.bucket
+        if bucket == 1:
+            return range(index * size, (index + 1) * size)
+        window, number = divmod(index, bucket)
+        first = window * bucket * size
+        lengths = [self._frames(first + place, length) for place in range(bucket * size)]
+        stream = numpy_stream(self.seed, "bucket", window)
+        return [first + place for place in bucket_by_length(lengths, size, stream)[number]]
+
+    def _frames(self, position: int, length: int | None) -> int:
+        """At most so many frames has the crop of a draw."""
+        frames = self.store.frames(self.clips[self.order[position]].id)
+        return frames if length is None else min(frames, length)
 
     def _crop(self, clip: Clip, length: int | None, position: int) -> Tensor:
         if length is None:
@@ -269,6 +317,13 @@ class TokenSegments:
         if self.text is not None:
             return self.text(clip, stream)
         return choose_caption(clip, self.config.captions, stream)
+
+
+def _share(batches: Any, rank: int, ranks: int) -> Any:
+    """A copy of segments with another share."""
+    shared = copy.copy(batches)
+    shared.share = Share(batches.config.batch, rank, ranks)
+    return shared
 
 
 def crop_start(total: int, length: int, min_ratio: float, seed: int, position: int) -> int:

@@ -39,7 +39,8 @@ class RegularizerConfig(Config):
     duplicates: Literal["keep", "mask"] = "keep"
     """Whether pairs of equal captions count. The paper's equation keeps them."""
     gather: Literal["rank", "all"] = "rank"
-    """Pairs within each rank's batch, as the paper likely had them, or over all ranks."""
+    """Pairs within each rank's batch, as the paper likely had them, or over all ranks: then the
+    number of ranks does not matter."""
     min_pairs: int = Field(default=2, ge=2)
     """With fewer ordered pairs than this the loss is zero; two valid items make two."""
 

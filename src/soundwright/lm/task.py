@@ -81,7 +81,6 @@ class LmTask:
         self.config = config
         self.seed = seed
         self.text_dropping = TextDropping(config.text_dropping, seed)
-        self._rank = distributed.get_rank() if distributed.is_initialized() else 0
         self._warned = False
 
     @property
@@ -89,11 +88,19 @@ class LmTask:
         """The language model alone: the text encoder is frozen."""
         return {"lm": self.lm}
 
+    @property
+    def is_bound_to_ranks(self) -> bool:
+        """Whether the regularizer compares the items of each rank apart from the others'."""
+        regularizer = self.config.regularizer
+        trains = regularizer.where != "none" and regularizer.weight > 0
+        return trains and regularizer.gather == "rank"
+
     def turns(self, batch: TokenBatch, context: StepContext) -> Iterator[Turn]:
         """Yield one turn with the loss of equation 6."""
         dropped = self.text_dropping.decide(context.step)
         prepared = self._prepare(batch, context.device)
-        stream = ("lm", "dropout", self._rank, context.step, context.micro)
+        rank = distributed.get_rank() if _is_distributed() else 0
+        stream = ("lm", "dropout", rank, context.step, context.micro)
         with activation_dropout(self.seed, *stream, device=context.device):
             output = self._run(prepared, dropped)
         entropy = self._cross_entropy(output, prepared)
@@ -101,7 +108,7 @@ class LmTask:
         regularizer = self.config.regularizer
         if regularizer.where == "all" or (regularizer.where == "cfg" and dropped):
             self._warn_of_few(len(batch.texts))
-            report = self._regularize(output, prepared, gather=regularizer.gather == "all")
+            report = self._regularize(output, prepared)
             loss = loss + regularizer.weight * report.loss
             metrics |= _report_metrics(report, regularizer.kind, dropped)
         elif context.wants_metrics:
@@ -165,9 +172,7 @@ class LmTask:
             None if weights is None else output.logits.new_tensor(weights, dtype=torch.float32),
         )
 
-    def _regularize(
-        self, output: LmOutput, prepared: _Prepared, *, gather: bool = False
-    ) -> RrReport | ContrastiveReport:
+    def _regularize(self, output: LmOutput, prepared: _Prepared) -> RrReport | ContrastiveReport:
         config = self.config.regularizer
         if isinstance(config, RrConfig):
             text = prepared.text.states if config.text == "encoder" else output.projected_text
@@ -177,12 +182,14 @@ class LmTask:
         batch = represent(
             text, prepared.text.mask, output.hidden, prepared.frames, prepared.captions, config
         )
-        batch = gather_ranks(batch) if gather else batch
+        batch = gather_ranks(batch) if config.gather == "all" else batch
         if isinstance(config, RrConfig):
             return regularize(batch, config)
         return contrast(batch, config)
 
     def _warn_of_few(self, items: int) -> None:
+        if self.config.regularizer.gather == "all" and _is_distributed():
+            items *= distributed.get_world_size()
         if items < FEW_ITEMS and not self._warned:
             self._warned = True
             logger.warning("RR has only %d items to compare in a batch; use 12 or more", items)
@@ -205,6 +212,10 @@ def _check_fit(lm: AudioLm, text_encoder: TextEncoder, config: LmTaskConfig) -> 
             f"The regularizer's layer is {layer}, but there are {lm.config.layers}.",
             expected=f"0 to {lm.config.layers - 1}, or null for the output of the last norm",
         )
+
+
+def _is_distributed() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def _kind(dropped: bool) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundwright.core.devices import choose_device
+from soundwright.core.devices import claim_device
 from soundwright.core.errors import UserError
 from soundwright.core.files import write_json
+from soundwright.core.ranks import Ranks, open_ranks
+from soundwright.data.segments import Share
 from soundwright.pipelines.jobs import Workplace, run_job
 from soundwright.pipelines.recipe import Recipe
 from soundwright.pipelines.systems import SYSTEMS, read_recipe
@@ -26,6 +28,8 @@ class Trained:
     model: Path
     """The model's folder."""
     result: TrainingResult
+    speaks: bool = True
+    """Whether this process is the one of its run that tells people of it."""
 
 
 def train_recipe(
@@ -37,6 +41,9 @@ def train_recipe(
     accept_changes: bool = False,
 ) -> Trained:
     """Train a recipe until it is done; its model is then in `out/model`.
+
+    Processes that `torchrun` started train together. Rank 0 makes what is missing, such as codec
+    and tokens, while the others wait; then each takes its share of every batch.
 
     Args:
         name: Of a shipped recipe, or a path to a YAML file.
@@ -50,20 +57,43 @@ def train_recipe(
         UserError: A recipe, folder or data set that cannot be used; see `training.loop.train`.
         TrainingInterrupted: SIGINT or SIGTERM came; everything is saved.
     """
-    recipe = read_recipe(name, overrides)
-    choose_device(recipe.training.device)
-    folder = run_folder(recipe, out)
-    _check_folder(folder, resume)
-    if not resume:
-        write_json(folder / RECIPE_FILE, recipe.plain())
-    place = Workplace(folder, folder / "data", resume, accept_changes)
-    job = SYSTEMS[recipe.kind].prepare(recipe, place)
-    return Trained(recipe, place.model, run_job(job, recipe, place))
+    with open_ranks() as ranks:
+        recipe = read_recipe(name, overrides)
+        claim_device(recipe.training.device, ranks)
+        _check_batch(recipe, ranks)
+        folder = run_folder(recipe, out)
+        place = Workplace(folder, folder / "data", resume, accept_changes, ranks)
+
+        def begin() -> None:
+            _check_folder(folder, resume)
+            if not resume:
+                write_json(folder / RECIPE_FILE, recipe.plain())
+
+        ranks.decide(begin)
+        _check_shared(folder, ranks)
+        job = ranks.lead(lambda: SYSTEMS[recipe.kind].prepare(recipe, place))
+        return Trained(recipe, place.model, run_job(job, recipe, place), ranks.is_first)
 
 
 def run_folder(recipe: Recipe, out: Path | None) -> Path:
     """The folder of a recipe's run."""
     return Path("runs") / recipe.name if out is None else Path(out)
+
+
+def _check_batch(recipe: Recipe, ranks: Ranks) -> None:
+    """Find out before hours of preparation whether every rank gets a share of each batch."""
+    segments = getattr(recipe, "segments", None)
+    if ranks.are_many and segments is not None:
+        Share(segments.batch, ranks.rank, ranks.count)
+
+
+def _check_shared(folder: Path, ranks: Ranks) -> None:
+    if not (folder / RECIPE_FILE).is_file():
+        raise UserError(
+            f"{folder}, where rank 0 writes, is not there for rank {ranks.rank}.",
+            expected="a run's folder on a file system that all machines share",
+            change="Set --out to a folder on one.",
+        )
 
 
 def _check_folder(folder: Path, resume: bool) -> None:

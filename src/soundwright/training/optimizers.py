@@ -12,6 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from soundwright.core.config import Config
+from soundwright.core.ranks import Ranks
+from soundwright.training.parallel import Placement, Replica
 from soundwright.training.schedules import ScheduleConfig, scale_at
 
 FUSED_DEVICES = ("cpu", "cuda")
@@ -37,7 +39,7 @@ class OptimizerConfig(Config):
 
 @dataclass(frozen=True)
 class Move:
-    """What one turn of a player came to."""
+    """What one turn of a player came to, over all ranks."""
 
     loss: float
     gradient_norm: float
@@ -52,13 +54,25 @@ class Player:
 
     Args:
         name: As in `TrainingTask.players`.
-        module: Lies on its device already. Parameters that are frozen now stay untouched.
+        module: Lies in its place already. Parameters that are frozen now stay untouched.
         config: The optimizer's.
         steps: Length of the run, for the schedule.
+        placement: How the module lies over the ranks; whole on each if not given.
+        ranks: Those of the run; this process alone if not given.
     """
 
-    def __init__(self, name: str, module: nn.Module, config: OptimizerConfig, steps: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        config: OptimizerConfig,
+        steps: int,
+        placement: Placement | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.name, self.module, self.config, self._steps = name, module, config, steps
+        self._ranks = ranks or Ranks()
+        self.placement = placement or Replica(module, self._ranks)
         self.parameters = [value for value in module.parameters() if value.requires_grad]
         if not self.parameters:
             raise ValueError(f"The player {name!r} has nothing to train.")
@@ -66,23 +80,23 @@ class Player:
         self._losses: list[Tensor] = []
 
     def take(self, loss: Tensor, parts: int) -> None:
-        """Add the gradient of one of `parts` micro-batches.
-
-        Gradients flow only into this player's parameters. A generator's loss passes through the
-        discriminator; naming the inputs keeps that gradient out of the discriminator's next
-        move, and spares its computation, which zeroing it afterwards would not.
-        """
+        """Add the gradient of the next of `parts` micro-batches."""
         share = loss / parts
-        torch.autograd.backward(share, inputs=self.parameters)
+        last = len(self._losses) == parts - 1
+        self.placement.backward(share, self.parameters, last=last)
         self._losses.append(share.detach())
 
     def move(self, step: int) -> Move:
-        """Clip what was taken and step the optimizer, unless something is not finite."""
+        """Clip what was taken and step the optimizer, unless something is not finite.
+
+        All ranks see the same numbers, so that they move or stay together.
+        """
         gradients = [value.grad for value in self.parameters if value.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         loss = torch.stack(self._losses).sum()
         # One transfer for both: on a GPU each one waits for all work before it.
-        seen = torch.stack([loss.float(), norm.to(loss.device, torch.float32)]).tolist()
+        both = torch.stack([loss.float(), whole(norm).to(loss.device, torch.float32)])
+        seen = self._ranks.mean_of(both).tolist()
         finite = all(map(math.isfinite, seen))
         lr = self.config.lr * scale_at(self.config.schedule, step, self._steps)
         if finite:
@@ -95,6 +109,12 @@ class Player:
         self._losses.clear()
         return Move(loss=seen[0], gradient_norm=seen[1], lr=lr, moved=finite)
 
+    @property
+    def numbered(self) -> dict[int, Tensor]:
+        """The parameters by the numbers under which `state_dict` has their moments."""
+        groups = self._optimizer.param_groups
+        return dict(enumerate(value for group in groups for value in group["params"]))
+
     def state_dict(self) -> dict[int, dict[str, Tensor]]:
         """The moments by parameter number. Settings are not part of it: the configuration rules."""
         return self._optimizer.state_dict()["state"]
@@ -103,6 +123,12 @@ class Player:
         """Take back what `state_dict` gave."""
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": dict(state), "param_groups": groups})
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor with what the other ranks have of it, if it is divided over them."""
+    full = getattr(tensor, "full_tensor", None)
+    return tensor if full is None else full()
 
 
 def _build_adamw(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:

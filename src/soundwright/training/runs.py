@@ -70,7 +70,8 @@ def open_run(
     run = RunFolder(Path(folder))
     if resume:
         _check_run(run)
-        changes = list(differences(files.read_json(run.settings), _as_json(settings)))
+        before = {"ranks": 1, **files.read_json(run.settings)}
+        changes = list(differences(before, {"ranks": 1, **_as_json(settings)}))
         binding = [line for key, line in changes if not _is_free(key, free)]
         if binding and not accept_changes:
             raise ConfigError(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from soundwright.core.devices import Precision, uses_bf16
 from soundwright.core.errors import CheckpointError, ConfigError, UserError, nearest
 from soundwright.core.protocols import StepContext, TrainingTask
+from soundwright.core.ranks import Ranks
 from soundwright.core.seeding import derive_seed
 from soundwright.training.averaging import AveragedWeights
 from soundwright.training.checkpoints import Checkpoint, read_checkpoint
 from soundwright.training.health import HealthMonitor
 from soundwright.training.optimizers import Move, Player
+from soundwright.training.parallel import find_blocks, place
 from soundwright.training.settings import TrainingConfig
+from soundwright.training.shards import local_part
 from soundwright.training.turns import take_turns
 
 logger = logging.getLogger(__name__)
@@ -31,20 +35,42 @@ class Session:
         task: What is trained; its players are moved to `device`.
         config: The loop's settings.
         device: Where training happens.
+        ranks: Those of the run, connected.
 
     Raises:
-        ConfigError: `config.players` names a player that the task does not have.
+        ConfigError: `config.players` names a player that the task does not have, or several
+            players shall be sharded.
     """
 
     def __init__(
-        self, task: TrainingTask[Any], config: TrainingConfig, device: torch.device
+        self,
+        task: TrainingTask[Any],
+        config: TrainingConfig,
+        device: torch.device,
+        ranks: Ranks | None = None,
     ) -> None:
         _check_names(config, task)
         self.task, self._config, self._device = task, config, device
+        self.ranks = ranks or Ranks()
+        modules = {name: module.to(device) for name, module in task.players.items()}
+        if config.compile:
+            _compile(modules.values())
+        bf16 = uses_bf16(device, config.precision)
+        placements = place(modules, config.parallel, self.ranks, device, bf16=bf16)
         self.players = {
-            name: Player(name, module.to(device), config.optimizer_of(name), config.steps)
-            for name, module in task.players.items()
+            name: Player(
+                name,
+                module,
+                config.optimizer_of(name),
+                config.steps,
+                placements[name],
+                self.ranks,
+            )
+            for name, module in modules.items()
         }
+        self.is_sharded = any(placed.is_sharded for placed in placements.values())
+        # Sharded weights are gathered in bf16 already.
+        self.precision: Precision = "fp32" if self.is_sharded else config.precision
         self.health = HealthMonitor(config.health)
         self.done = 0
         self.skipped = dict.fromkeys(self.players, 0)
@@ -63,20 +89,20 @@ class Session:
         Raises:
             UserError: A player has skipped too many steps in a row.
         """
-        _seed_generators(self._device, derive_seed(self._config.seed, "step", self.done))
+        _seed_generators(self._device, self._step_seed())
         contexts = [
             StepContext(self.done, micro, self._device, wants_metrics)
             for micro in range(len(micro_batches))
         ]
         moves, metrics = take_turns(
-            self.task, micro_batches, self.players, contexts, self._config.precision
+            self.task, micro_batches, self.players, contexts, self.precision
         )
         for name, move in moves:
             self._count(name, move)
         self.done += 1
         if self._average is not None:
             self._average.update(self.done)
-        return moves, metrics
+        return moves, self.ranks.mean(metrics)
 
     def summarise(self, moves: Sequence[tuple[str, Move]]) -> dict[str, float]:
         """Loss, gradient norm, rate and skipped steps of each player that moved.
@@ -96,22 +122,28 @@ class Session:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """A block with averaged weights, in evaluation mode and without gradients."""
-        averaged: AbstractContextManager[None] = (
-            self._average.applied() if self._average is not None else nullcontext()
-        )
+        """A block with averaged weights, in evaluation mode and without gradients.
+
+        Every rank has all weights in it, and may work without the others.
+        """
         modules = [player.module for player in self.players.values()]
-        with averaged, torch.no_grad(), _evaluation_mode(modules):
+        with ExitStack() as stack:
+            if self._average is not None:
+                stack.enter_context(self._average.applied())
+            for player in self.players.values():
+                stack.enter_context(player.placement.gathered())
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(_evaluation_mode(modules))
             yield
 
     def checkpoint(self, metadata: Mapping[str, Any]) -> Checkpoint:
-        """Everything that `restore` needs.
+        """Everything that `restore` needs; this rank's part of it where weights are sharded.
 
         Raises:
             UserError: A weight or buffer holds NaN.
         """
         weights = {name: player.module.state_dict() for name, player in self.players.items()}
-        _refuse_nan(weights)
+        _refuse_nan(weights, self.ranks)
         return Checkpoint(
             step=self.done,
             weights=weights,
@@ -134,7 +166,9 @@ class Session:
         Raises:
             CheckpointError: It is damaged or of another model.
         """
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(
+            path, like=self._like if self.is_sharded else None, ranks=self.ranks
+        )
         state = checkpoint.state
         for name, player in self.players.items():
             try:
@@ -149,6 +183,20 @@ class Session:
         self.skipped, self._skipped_in_row = state["skipped"], state["skipped_in_row"]
         self._losses = state["losses"]
         self.done = checkpoint.step
+
+    def _like(self, player: str, key: str | int) -> Tensor | None:
+        """The tensor that lies over the ranks as a weight, or as a parameter's moments, shall."""
+        owner = self.players.get(player)
+        if owner is None:
+            return None
+        if isinstance(key, int):
+            return owner.numbered.get(key)
+        return owner.module.state_dict().get(key)
+
+    def _step_seed(self) -> int:
+        """Seeds what modules draw in a step: other numbers on every rank."""
+        rank = ("rank", self.ranks.rank) if self.ranks.rank else ()
+        return derive_seed(self._config.seed, "step", self.done, *rank)
 
     def _count(self, name: str, move: Move) -> None:
         """Keep the loss of a move, or count a step that was skipped."""
@@ -177,17 +225,32 @@ def _check_names(config: TrainingConfig, task: TrainingTask[Any]) -> None:
             raise ConfigError(f"players: this task has no player {name!r}. {hint}")
 
 
-def _refuse_nan(weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+def _refuse_nan(weights: Mapping[str, Mapping[str, Tensor]], ranks: Ranks) -> None:
     """Guard the checkpoints against buffers that a bad forward pass has spoilt."""
-    for player, tensors in weights.items():
-        for name, value in tensors.items():
-            # Infinity may be meant, as in a mask; NaN never is.
-            if bool(value.isnan().any()):
-                raise UserError(
-                    f"{player}.{name} holds NaN, so no checkpoint was written.",
-                    change="Lower the learning rate or train in fp32, and resume accepting the "
-                    "change; the older checkpoints are sound.",
-                )
+    spoilt = [
+        f"{player}.{name}"
+        for player, tensors in weights.items()
+        for name, value in tensors.items()
+        # Infinity may be meant, as in a mask; NaN never is.
+        if bool(local_part(value).isnan().any())
+    ]
+    everywhere = sorted({name for names in ranks.gather(spoilt) for name in names})
+    if everywhere:
+        raise UserError(
+            f"{everywhere[0]} holds NaN, so no checkpoint was written.",
+            change="Lower the learning rate or train in fp32, and resume accepting the "
+            "change; the older checkpoints are sound.",
+        )
+
+
+def _compile(modules: Iterable[nn.Module]) -> None:
+    """Have `torch.compile` compile each block when it is first called, or a module without any.
+
+    The blocks of a model are alike: what is compiled for the first one serves all.
+    """
+    for module in modules:
+        for part in find_blocks(module) or [module]:
+            part.compile()
 
 
 @contextmanager

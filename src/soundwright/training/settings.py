@@ -11,6 +11,7 @@ from soundwright.core.devices import Precision
 from soundwright.training.averaging import AverageConfig
 from soundwright.training.health import HealthConfig
 from soundwright.training.optimizers import OptimizerConfig
+from soundwright.training.parallel import ParallelConfig
 
 Count = Annotated[int, Field(ge=1)]
 MAY_CHANGE = (
@@ -25,8 +26,11 @@ MAY_CHANGE = (
     "keep",
     "tensorboard",
     "health",
+    "parallel",
+    "compile",
 )
-"""Settings with which a resumed run may differ: all but `steps` leave its weights alone."""
+"""Settings with which a resumed run may differ: all but `steps` leave its weights alone, but for
+the rounding of sums in another order."""
 
 
 class TrainingConfig(Config):
@@ -39,6 +43,11 @@ class TrainingConfig(Config):
     precision: Precision = "auto"
     accumulate: Count = 1
     """Micro-batches a step; micro-batch m of step s is batch `s * accumulate + m`."""
+    parallel: ParallelConfig = ParallelConfig()
+    """How the ranks train together that `torchrun` has started."""
+    compile: bool = False
+    """Whether `torch.compile` compiles the modules' blocks: longer until the first step, faster
+    ones on a GPU. Needs a C++ compiler, on a GPU Triton."""
     optimizer: OptimizerConfig = OptimizerConfig()
     players: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of `optimizer` that single players have otherwise."""
