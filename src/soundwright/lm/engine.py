@@ -84,11 +84,7 @@ class Engine(Protocol):
 
 
 class PlainEngine:
-    """The model as it is.
-
-    Args:
-        lm: On a CPU better `packing.pack` of it.
-    """
+    """The model as it is, in its own dtype."""
 
     def __init__(self, lm: AudioLm) -> None:
         self.lm = lm
@@ -142,12 +138,17 @@ class PlainSession:
     @torch.inference_mode()
     def draw(self, tokens: Tensor, chance: Tensor) -> Tensor:
         """As `Session.draw`."""
+        return sample(self.predict(tokens), chance, self._sampling)
+
+    @torch.inference_mode()
+    def predict(self, tokens: Tensor) -> Tensor:
+        """Read tokens [B, K, S] like `draw`; give the guided logits [B, K, codebook_size]."""
         logits = self._lm.step(tokens.repeat(self._repeats, 1, 1), self._cache).float()
         if self._repeats == 2:
             conditional, unconditional = logits.chunk(2)
             logits = guide(conditional, unconditional, self._sampling.guidance)
         self._logits = logits
-        return sample(logits, chance, self._sampling)
+        return logits
 
     def rewind(self) -> None:
         """As `Session.rewind`."""

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from soundwright.lm.cache import LayerCache
+from soundwright.lm.cache import LayerCache, StaticLayerCache
 
 NORM_EPS = 1e-5
 PLAIN_KEYS = 1024
+
+AnyLayerCache = LayerCache | StaticLayerCache
 
 
 class TextMemory(NamedTuple):
@@ -23,6 +25,14 @@ class TextMemory(NamedTuple):
     """[B, S, D]; zero where there is no text."""
     visible: Tensor | None
     """[B, 1, 1, S] bool: keys that may be attended to; None means all of them."""
+
+
+def visible_text(mask: Tensor) -> Tensor:
+    """Which text positions [B, S] may be attended to, where padding is left out.
+
+    A softmax over nothing is NaN: a row without text attends to its zeros instead.
+    """
+    return mask | ~mask.any(dim=1, keepdim=True)
 
 
 def attend(
@@ -39,7 +49,7 @@ def attend(
         query: [B, H, S, d].
         key: [B, H, S', d].
         value: [B, H, S', d].
-        visible: [B, 1, 1, S'] bool, the keys that may be attended to; None means all.
+        visible: [B or 1, 1, 1, S'] bool, the keys that may be attended to; None means all.
         causal: Whether a position sees none behind it.
     """
     # On a CPU the fused kernel's backward pass takes several times as long as plain products,
@@ -60,7 +70,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
 
-    def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: AnyLayerCache | None = None) -> Tensor:
         """[B, S, D] to [B, S, D].
 
         With a cache the S positions follow those that are stored. S may exceed 1 only while the
@@ -68,12 +78,13 @@ class SelfAttention(nn.Module):
         """
         B, S, D = x.shape
         qkv = self.qkv(x).view(B, S, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        visible = None
         if cache is None:
             query, key, value = qkv
         else:
             assert S == 1 or cache.length == 0
-            query, (key, value) = qkv[0], cache.append(qkv[1:])
-        mixed = attend(query, key, value, causal=S > 1)
+            query, (key, value, visible) = qkv[0], cache.append(qkv[1:])
+        mixed = attend(query, key, value, visible=visible, causal=S > 1)
         return self.out(mixed.transpose(1, 2).reshape(B, S, D))
 
 
@@ -138,7 +149,7 @@ class Block(nn.Module):
             text_mask=text.visible,
         )
 
-    def step(self, x: Tensor, cache: LayerCache) -> Tensor:
+    def step(self, x: Tensor, cache: AnyLayerCache) -> Tensor:
         """The positions that follow those in the cache: [R, S, D] to [R, S, D]; never drops out."""
         x = x + self.self_attention(self.self_norm(x), cache)
         x = x + self.cross_attention(

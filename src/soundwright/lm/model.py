@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from soundwright.core.config import Config
 from soundwright.core.seeding import initialising
-from soundwright.lm.cache import DecodingCache, sinusoidal_positions
-from soundwright.lm.layers import NORM_EPS, Block, TextMemory
+from soundwright.lm.cache import DecodingCache, StaticCache, sinusoidal_positions
+from soundwright.lm.layers import NORM_EPS, Block, TextMemory, visible_text
 from soundwright.lm.patterns import Pattern, PatternName
 
 
@@ -153,7 +153,7 @@ class AudioLm(nn.Module):
             drop_text: Hide all texts from cross-attention, which stays in the graph with zeros.
             hidden_layer: Number of the block, from 0, whose output `hidden` shall be.
         """
-        projected, memory = self._read_text(text, text_mask, drop=drop_text)
+        projected, memory = self.read_text(text, text_mask, drop=drop_text)
         positions = sinusoidal_positions(tokens.shape[-1], self.config.dim, tokens.device)
         x = self.dropout(self._embed(tokens, positions))
         hidden = None
@@ -176,7 +176,7 @@ class AudioLm(nn.Module):
             text_mask: [R, St] bool; rows without any True are unconditional.
             capacity: The most positions that will be read before a `rewind`.
         """
-        _, memory = self._read_text(text, text_mask)
+        _, memory = self.read_text(text, text_mask)
         if memory.visible is not None and bool(memory.visible.all()):
             memory = memory._replace(visible=None)
         return DecodingCache(
@@ -184,7 +184,14 @@ class AudioLm(nn.Module):
             positions=sinusoidal_positions(capacity, self.config.dim, text.device),
         )
 
-    def step(self, tokens: Tensor, cache: DecodingCache) -> Tensor:
+    def remember(self, memory: Tensor, cache: StaticCache) -> None:
+        """Project the memory [R, S, D] to the keys and values of every layer of a cache."""
+        for block, layer in zip(self._stack, cache.layers, strict=True):
+            key, value = block.cross_attention.keys_values(memory)
+            layer.text_keys.copy_(key)
+            layer.text_values.copy_(value)
+
+    def step(self, tokens: Tensor, cache: DecodingCache | StaticCache) -> Tensor:
         """Read the tokens [R, K, S] that follow those in the cache, give the last logits.
 
         S may exceed 1 only while the cache is empty.
@@ -197,6 +204,28 @@ class AudioLm(nn.Module):
             x = block.step(x, layer)
         return self._predict(self.out_norm(x[:, -1:]))[:, :, 0]
 
+    def read_text(
+        self, text: Tensor, mask: Tensor, *, drop: bool = False
+    ) -> tuple[Tensor, TextMemory]:
+        """Project the text; give it as it is, and as cross-attention may see it.
+
+        Args:
+            text: [B, St, text_width].
+            mask: [B, St] bool.
+            drop: Hide all texts from cross-attention.
+
+        Returns:
+            [B, St, D], and the memory, which has one position at least.
+        """
+        length = text.shape[1]
+        if length == 0:
+            text, mask = F.pad(text, (0, 0, 0, 1)), F.pad(mask, (0, 1))
+        text = text.to(self.text_projection.weight.dtype)
+        projected = self.text_projection(text) * mask[..., None]
+        keep = torch.zeros_like(mask) if drop else mask
+        visible = visible_text(keep)[:, None, None] if self.config.mask_text else None
+        return projected[:, :length], TextMemory(projected * keep[..., None], visible)
+
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """[B, K, S] to [B, S, D]; positions are added in fp32."""
         K = self.config.codebooks
@@ -208,22 +237,6 @@ class AudioLm(nn.Module):
         """[B, S, D] to [B, K, S, codebook_size]."""
         shape = (self.config.codebooks, self.config.codebook_size)
         return self.heads(hidden).unflatten(-1, shape).transpose(1, 2)
-
-    def _read_text(
-        self, text: Tensor, mask: Tensor, *, drop: bool = False
-    ) -> tuple[Tensor, TextMemory]:
-        """Project the text; give it as it is, and as cross-attention may see it."""
-        length = text.shape[1]
-        if length == 0:
-            text, mask = F.pad(text, (0, 0, 0, 1)), F.pad(mask, (0, 1))
-        text = text.to(self.text_projection.weight.dtype)
-        projected = self.text_projection(text) * mask[..., None]
-        keep = torch.zeros_like(mask) if drop else mask
-        visible = None
-        if self.config.mask_text:
-            # A softmax over nothing is NaN: a row without text attends to its zeros instead.
-            visible = (keep | ~keep.any(dim=1, keepdim=True))[:, None, None]
-        return projected[:, :length], TextMemory(projected * keep[..., None], visible)
 
 
 def _draw_normal(weight: Tensor, divisor: float = 1.0) -> None:

@@ -1,0 +1,1 @@
+"""Layers that several systems share: matrices laid out and quantised for inference."""
