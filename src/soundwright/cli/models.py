@@ -1,14 +1,17 @@
-"""`soundwright models`: which models are here, what they are, whether they are whole."""
+"""`soundwright models`: which are here, what they are, whether they are whole; in and out."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from soundwright.cli.output import JsonOption, emit_json, emit_table, emit_text, note
 
-app = typer.Typer(help="Look at models: list, show, verify.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at models, bring public ones in and take yours out.", no_args_is_help=True
+)
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Name, model folder, or owner/name on the hub.")
@@ -80,3 +83,110 @@ def verify(model: ModelArgument = "bundled", json: JsonOption = False) -> None:
         emit_json({"folder": str(folder), "hash": record.hash, "files": record.files})
     else:
         emit_text(f"{folder}: all {len(record.files)} files are as recorded ({record.hash})")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder, or owner/name on the hub.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The model's folder. [models/NAME of the cache]"),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What it is called.")] = None,
+    storage: Annotated[
+        Literal["same", "fp32", "fp16", "int8"],
+        typer.Option("--storage", help="How weights are stored."),
+    ] = "same",
+    text_encoder: Annotated[
+        str | None,
+        typer.Option("--text-encoder", metavar="DIR|NAME", help="A T5 that the model shall carry."),
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option("--codec", metavar="DIR|NAME", help="The codec that SOURCE only names."),
+    ] = None,
+    codebooks: Annotated[
+        int | None, typer.Option("--codebooks", help="Levels of an EnCodec that comes alone.")
+    ] = None,
+    pad_mode: Annotated[
+        Literal["constant", "reflect"] | None,
+        typer.Option("--pad-mode", help="How EnCodec pads, if not as its configuration says."),
+    ] = None,
+    text_padding: Annotated[
+        bool,
+        typer.Option("--text-padding", help="Read text padding as AudioCraft does."),
+    ] = False,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Terms of the weights, if SOURCE is silent.")
+    ] = None,
+    format_: Annotated[
+        Literal["auto", "transformers", "audiocraft"],
+        typer.Option("--format", help="Whose files to read where both are there."),
+    ] = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Import MusicGen, AudioGen or EnCodec, of transformers or of AudioCraft.
+
+    Nothing that stands in a pickled file is run.
+
+    Example: soundwright models import facebook/musicgen-small
+    """
+    from soundwright.pipelines.foreign import ImportOptions
+    from soundwright.pipelines.importing import find_folder, import_model
+
+    options = ImportOptions(
+        storage=None if storage == "same" else storage,
+        text_encoder=find_folder(text_encoder, "text encoder"),
+        codec=find_folder(codec, "codec"),
+        codebooks=codebooks,
+        pad_mode=pad_mode,
+        mask_text=not text_padding,
+    )
+    imported = import_model(
+        source, out, name=name, licence=licence, format=format_, options=options
+    )
+    record = imported.record
+    for text in imported.notes:
+        note(text)
+    if json:
+        emit_json(
+            {
+                "folder": str(imported.folder),
+                "name": record.name,
+                "kind": record.kind,
+                "hash": record.hash,
+                "storage": record.storage,
+                "licence": record.licence,
+                "notes": imported.notes,
+            }
+        )
+        return
+    emit_text(f"{imported.folder}: {record.name} ({record.hash}), licence {record.licence}")
+
+
+@app.command()
+def export(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new folder.")],
+    to: Annotated[
+        Literal["transformers"], typer.Option("--to", help="Whose format.")
+    ] = "transformers",
+    storage: Annotated[
+        Literal["fp32", "fp16"], typer.Option("--storage", help="How weights are stored.")
+    ] = "fp32",
+    json: JsonOption = False,
+) -> None:
+    """Export a model to a folder that transformers reads: a MusicGen, or an EnCodec.
+
+    Example: soundwright models export runs/mine/model --to transformers --out mine-transformers
+    """
+    from soundwright.pipelines.exporting import export_model
+
+    record = export_model(model, out, storage=storage)
+    kind = "MusicgenForConditionalGeneration" if record.kind == "lm" else "EncodecModel"
+    if json:
+        emit_json({"folder": str(out), "class": kind, "format": to, "hash": record.hash})
+    else:
+        emit_text(f'{out}: transformers.{kind}.from_pretrained("{out}")')

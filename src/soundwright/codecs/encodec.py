@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import EncodecConfig, EncodecModel
 
+from soundwright.codecs.encodec_weights import load_network
 from soundwright.codecs.frames import frame_mask, pad_to_frames
 from soundwright.codecs.quantizer import Codebook, QuantizerConfig, ResidualQuantizer
 from soundwright.codecs.task import CodecOutput
@@ -143,6 +144,12 @@ class EncodecCodecConfig(Config):
         return cls.read(values, origin="the model's config.json")
 
 
+def usual_codebooks(config: EncodecConfig) -> int:
+    """Levels of the first bandwidth that a model names: what transformers' `encode` uses."""
+    bits_per_second = math.log2(config.codebook_size) * config.frame_rate
+    return max(1, int(1000 * config.target_bandwidths[0] // bits_per_second))
+
+
 PRESETS: Mapping[str, EncodecCodecConfig] = MappingProxyType(
     {
         "encodec-16k": EncodecCodecConfig(),
@@ -204,8 +211,7 @@ class EncodecCodec(nn.Module):
         with initialising(seed, "encodec"):
             model = _load(name)
         quantizer = model.quantizer
-        usual = quantizer.get_num_quantizers_for_bandwidth(model.config.target_bandwidths[0])
-        count = usual if codebooks is None else codebooks
+        count = usual_codebooks(model.config) if codebooks is None else codebooks
         if not 1 <= count <= len(quantizer.layers):
             raise UserError(
                 f"{count} codebooks were asked of {name}.",
@@ -215,6 +221,26 @@ class EncodecCodec(nn.Module):
             _fill_averages(level)
         config = EncodecCodecConfig.from_transformers(model.config, count)
         return cls(config, seed, model=model).eval()
+
+    @classmethod
+    def from_weights(
+        cls, config: EncodecCodecConfig, weights: Mapping[str, Tensor], *, seed: int = 0
+    ) -> Self:
+        """A codec of weights under `EncodecModel`'s names, in evaluation mode.
+
+        Args:
+            config: The network; levels of the quantiser beyond `codebooks` are left out.
+            weights: Of an `EncodecModel` of any version of transformers.
+            seed: Of the quantiser's draws in further training.
+
+        Raises:
+            CheckpointError: The weights do not fit the configuration.
+        """
+        codec = cls(config, seed)
+        load_network(codec.model, weights)
+        for level in _codebooks(codec.model):
+            _fill_averages(level)
+        return codec.eval()
 
     def save_pretrained(self, folder: Path) -> None:
         """Write a new folder that `EncodecModel.from_pretrained` loads; whole or not at all.

@@ -24,9 +24,13 @@ import torch
 from torch import Tensor
 
 from soundwright.core.errors import CheckpointError, UserError
+from soundwright.lm.assembly import Assembled, Piece, refuse_leftovers
 from soundwright.lm.model import LmConfig
 
 _DECODER = "decoder.model.decoder."
+_OWN = ("decoder.model", "decoder.lm_heads", "enc_to_dec_proj")
+_IGNORED = ("embed_positions.weights",)
+"""Computed, not learned; older versions of transformers stored them."""
 
 _BLOCK = {
     "self_attention.qkv.weight": (
@@ -53,8 +57,8 @@ _BLOCK = {
 """A weight of a block here, and the weights of a layer there that are stacked to make it."""
 
 
-def from_musicgen(state: Mapping[str, Tensor], config: LmConfig) -> dict[str, Tensor]:
-    """Translate transformers' weights to `AudioLm`'s.
+def from_musicgen(state: Mapping[str, Tensor], config: LmConfig) -> Mapping[str, Tensor]:
+    """Translate transformers' weights to `AudioLm`'s, each when it is asked for.
 
     Args:
         state: Weights of a MusicgenForConditionalGeneration or a MusicgenForCausalLM; those of
@@ -63,44 +67,42 @@ def from_musicgen(state: Mapping[str, Tensor], config: LmConfig) -> dict[str, Te
         config: The shape, from `config_from_musicgen`.
 
     Raises:
-        CheckpointError: Weights are missing or of another shape.
+        CheckpointError: Weights are missing or left over.
     """
     prefix = "" if any(name.startswith(_DECODER) for name in state) else "decoder."
-    state = {
-        name if name.startswith("enc_to_dec_proj.") else prefix + name: weight
-        for name, weight in state.items()
+    pieces = {
+        ours: tuple(Piece(name.removeprefix(prefix)) for name in theirs)
+        for ours, theirs in _names(config).items()
     }
-    translated: dict[str, Tensor] = {}
-    for ours, theirs in _names(config).items():
-        missing = [name for name in theirs if name not in state]
-        if missing and ours.startswith("text_projection"):
-            translated |= _identity_projection(config)
-        elif missing:
-            raise CheckpointError(f"The MusicGen weights have no {missing[0]!r}.")
-        else:
-            translated[ours] = torch.cat([state[name] for name in theirs])
-    return translated
+    constants: dict[str, Tensor] = {}
+    if "enc_to_dec_proj.weight" not in state:
+        constants = _identity_projection(config)
+        pieces = {name: parts for name, parts in pieces.items() if name not in constants}
+    own = tuple(f"{part}.".removeprefix(prefix) for part in _OWN)
+    refuse_leftovers((name for name in state if name.startswith(own)), pieces, _IGNORED)
+    return Assembled(state, pieces, constants=constants, origin="MusicGen weights")
 
 
-def to_musicgen(state: Mapping[str, Tensor], config: LmConfig) -> dict[str, Tensor]:
+def to_musicgen(state: Mapping[str, Tensor], config: LmConfig) -> Mapping[str, Tensor]:
     """Translate `AudioLm`'s weights to those of MusicgenForConditionalGeneration's own part.
 
     Raises:
         UserError: The text encoder is as wide as the model and its projection is no identity:
             transformers has no place for it then.
     """
-    if config.text_width == config.dim and not _projects_nothing(state):
+    projected = config.text_width != config.dim
+    if not projected and not _projects_nothing(state):
         raise UserError(
             f"transformers' MusicGen has no text projection where both widths are {config.dim}.",
             change="Train with a text encoder of another width, such as t5-base (768).",
         )
-    translated: dict[str, Tensor] = {}
-    for ours, theirs in _names(config).items():
-        if ours.startswith("text_projection") and config.text_width == config.dim:
-            continue
-        for name, part in zip(theirs, state[ours].chunk(len(theirs)), strict=True):
-            translated[name] = part.clone()
-    return translated
+    pieces = {
+        name: (Piece(ours, part, len(theirs)),)
+        for ours, theirs in _names(config).items()
+        for part, name in enumerate(theirs)
+        if projected or not ours.startswith("text_projection")
+    }
+    return Assembled(state, pieces, origin="model's weights")
 
 
 def config_from_musicgen(decoder: Mapping[str, Any], text_width: int) -> LmConfig:
@@ -118,18 +120,26 @@ def config_from_musicgen(decoder: Mapping[str, Any], text_width: int) -> LmConfi
         ffn_dim % dim
         or decoder.get("scale_embedding", False)
         or decoder.get("activation_function", "gelu") != "gelu"
+        or decoder.get("cross_attention_hidden_size") is not None
     ):
         raise CheckpointError("This MusicGen variant is none that was ever published.")
-    return LmConfig(
-        dim=dim,
-        layers=decoder["num_hidden_layers"],
-        heads=decoder["num_attention_heads"],
-        ffn_multiple=ffn_dim // dim,
-        codebooks=decoder["num_codebooks"],
-        codebook_size=decoder["vocab_size"],
-        text_width=text_width,
-        pattern="stereo-delay" if decoder.get("audio_channels", 1) == 2 else "delay",
-        dropout=decoder.get("dropout", 0.0),
+    dropout = decoder.get("dropout", 0.0)
+    # Dropout here is in the feed-forward layer too. Where the two differ there, they are the
+    # defaults of transformers, by which no published model was trained: AudioCraft drops nothing.
+    dropout = dropout if decoder.get("activation_dropout", dropout) == dropout else 0.0
+    return LmConfig.read(
+        {
+            "dim": dim,
+            "layers": decoder["num_hidden_layers"],
+            "heads": decoder["num_attention_heads"],
+            "ffn_multiple": ffn_dim // dim,
+            "codebooks": decoder["num_codebooks"],
+            "codebook_size": decoder["vocab_size"],
+            "text_width": text_width,
+            "pattern": "stereo-delay" if decoder.get("audio_channels", 1) == 2 else "delay",
+            "dropout": dropout,
+        },
+        origin="the MusicGen configuration",
     )
 
 
@@ -137,10 +147,18 @@ def musicgen_decoder_config(config: LmConfig) -> dict[str, Any]:
     """The values of a MusicgenDecoderConfig for this shape.
 
     Raises:
-        UserError: The pattern is none that transformers can generate with.
+        UserError: The pattern is none that transformers can generate with, or the text is
+            read in a way that it cannot.
     """
     if config.pattern == "parallel":
         raise UserError("transformers' MusicGen has the delay pattern only, not 'parallel'.")
+    if not config.mask_text:
+        raise UserError(
+            "The model reads text with its padding, as AudioCraft does (mask_text: false); "
+            "transformers always leaves padding out.",
+            change="Import it again with its texts masked. For one prompt at a time the two are "
+            "the same.",
+        )
     return {
         "hidden_size": config.dim,
         "num_hidden_layers": config.layers,
@@ -150,6 +168,7 @@ def musicgen_decoder_config(config: LmConfig) -> dict[str, Any]:
         "vocab_size": config.codebook_size,
         "pad_token_id": config.codebook_size,
         "bos_token_id": config.codebook_size,
+        "decoder_start_token_id": config.codebook_size,
         "audio_channels": 2 if config.pattern == "stereo-delay" else 1,
         "activation_function": "gelu",
         "dropout": config.dropout,

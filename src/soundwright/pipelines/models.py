@@ -1,7 +1,9 @@
 """Model folders: what a trained system leaves behind, and how it is found, checked and read.
 
 A folder holds `model.json` (what rebuilds every part, with a hash of each file), one safetensors
-file per part (`lm.safetensors`, `codec.safetensors` ...) and `card.md` for people.
+file per part (`lm.safetensors`, `codec.safetensors` ...) and `card.md` for people. A text encoder
+that came as a folder lies in `text_encoder/`, as transformers writes it, so that the model is
+whole without the hub.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +31,18 @@ from soundwright.core.files import (
 from soundwright.core.hub import fetch_folder
 from soundwright.core.records import Record
 from soundwright.pipelines.storage import Storage, read_weights, write_weights
+from soundwright.pipelines.text_folders import TEXT_FOLDER, copier_of, name_text_encoder
+from soundwright.pipelines.weight_files import stream_weights
 
 FORMAT_VERSION = 1
 BUNDLED = "bundled"
 RECORD_FILE = "model.json"
 CARD_FILE = "card.md"
 
+FOREIGN_FILES = ("config.json", "state_dict.bin", "compression_state_dict.bin")
+"""What transformers' and AudioCraft's models have, and ours do not."""
+
+_FETCH_AGAIN = "Copy or fetch the model again, or take it from its training run."
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -55,14 +63,37 @@ class ModelRecord(Record):
     recipe: dict[str, Any]
     """The resolved recipe of the training run."""
     files: dict[str, str]
-    """File name to SHA-256."""
+    """File name, within the folder, to SHA-256."""
+
+    @property
+    def carries_text_encoder(self) -> bool:
+        """Whether the folder holds the text encoder too.
+
+        The encoder's name in a record that was read from a folder is then where it lies; in
+        `model.json` it is `TEXT_FOLDER`.
+        """
+        return f"{TEXT_FOLDER}/config.json" in self.files
+
+    @property
+    def portable(self) -> ModelRecord:
+        """The record without the place that it was read from: what `model.json` says."""
+        return self._with_text_encoder(TEXT_FOLDER) if self.carries_text_encoder else self
+
+    def found_in(self, folder: Path) -> ModelRecord:
+        """The record with the text encoder that the folder carries under its path."""
+        if not self.carries_text_encoder:
+            return self
+        return self._with_text_encoder(str((folder / TEXT_FOLDER).absolute()))
+
+    def _with_text_encoder(self, name: str) -> ModelRecord:
+        return self.model_copy(update={"settings": name_text_encoder(self.settings, name)})
 
     @property
     def hash(self) -> str:
         """Identity of the model, 16 hex digits: parts, settings and weights, not name or card."""
         identity = {
             "parts": self.parts,
-            "settings": self.settings,
+            "settings": self.portable.settings,
             "files": {name: digest for name, digest in self.files.items() if name != CARD_FILE},
         }
         return hash_bytes(json.dumps(identity, sort_keys=True).encode())[:16]
@@ -78,43 +109,61 @@ def write_model(
     recipe: Mapping[str, Any],
     licence: str,
     card: str,
-    storage: Storage = "fp32",
+    storage: Storage | Mapping[str, Storage] = "fp32",
+    text_encoder: Callable[[Path], None] | None = None,
 ) -> ModelRecord:
     """Write a model folder, whole or not at all; one that stood there before is replaced.
+
+    A text encoder whose name in `settings` is a folder is copied into the model's.
 
     Args:
         folder: Where to.
         kind: What the model is.
         name: What it calls itself.
-        parts: Part name to its configuration and its state dictionary.
+        parts: Part name to its configuration and its state dictionary. One that is no `dict`
+            is written tensor by tensor as it gives them, so that no more than one is in memory.
         settings: See `ModelRecord.settings`.
         recipe: The resolved recipe it was trained by.
         licence: Terms of the weights.
         card: Markdown for people.
-        storage: How weights are stored.
+        storage: How weights are stored: all, or those of each part.
+        text_encoder: Writes the text encoder into a new folder; None where there is no other
+            than that of `settings`.
     """
+    text_encoder = text_encoder or copier_of(settings)
+    if text_encoder is not None:
+        settings = name_text_encoder(settings, TEXT_FOLDER)
+    stored: dict[str, Storage] = dict(storage) if isinstance(storage, Mapping) else {}
+    if not isinstance(storage, Mapping):
+        stored = dict.fromkeys(parts, storage)
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     with folder_atomic(fresh) as inside:
         for part, (_, weights) in parts.items():
-            write_weights(inside / f"{part}.safetensors", weights, storage)
+            _write_part(inside / f"{part}.safetensors", weights, stored[part])
+        if text_encoder is not None:
+            text_encoder(inside / TEXT_FOLDER)
         write_text(inside / CARD_FILE, card)
         record = ModelRecord(
             format_version=FORMAT_VERSION,
             kind=kind,
             name=name,
-            storage=storage,
+            storage=stored[kind],
             licence=licence,
             parts={part: dict(configuration) for part, (configuration, _) in parts.items()},
             settings=dict(settings),
             recipe=dict(recipe),
-            files={file.name: hash_file(file) for file in sorted(inside.iterdir())},
+            files={
+                file.relative_to(inside).as_posix(): hash_file(file)
+                for file in sorted(inside.rglob("*"))
+                if file.is_file()
+            },
         )
         write_json(inside / RECORD_FILE, record.model_dump(mode="json"))
     if folder.exists():
         shutil.rmtree(folder)
     fresh.rename(folder)
-    return record
+    return record.found_in(folder)
 
 
 def read_record(folder: Path) -> ModelRecord:
@@ -125,10 +174,7 @@ def read_record(folder: Path) -> ModelRecord:
     """
     path = folder / RECORD_FILE
     if not path.is_file():
-        raise CheckpointError(
-            f"{folder} holds no model.",
-            expected=f"a folder with {RECORD_FILE}, such as RUN/model of a finished training run",
-        )
+        raise _no_model(folder)
     values = read_json(path)
     version = values.get("format_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -137,7 +183,7 @@ def read_record(folder: Path) -> ModelRecord:
             change="Install a newer Soundwright.",
         )
     try:
-        return ModelRecord.model_validate(values)
+        return ModelRecord.model_validate(values).found_in(folder)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"])
@@ -188,7 +234,7 @@ def write_card(folder: Path, card: str) -> ModelRecord:
     write_text(folder / CARD_FILE, card)
     files = {**record.files, CARD_FILE: hash_file(folder / CARD_FILE)}
     record = record.model_copy(update={"files": files})
-    write_json(folder / RECORD_FILE, record.model_dump(mode="json"))
+    write_json(folder / RECORD_FILE, record.portable.model_dump(mode="json"))
     return record
 
 
@@ -227,7 +273,8 @@ def find_model(name: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if _HUB_NAME.fullmatch(str(name)):
-        return fetch_folder(str(name), (RECORD_FILE, CARD_FILE, "*.safetensors"))
+        files = (RECORD_FILE, CARD_FILE, "*.safetensors", f"{TEXT_FOLDER}/*")
+        return fetch_folder(str(name), files)
     raise UserError(
         f"There is no model {str(name)!r}: {nearest(str(name), {*known, BUNDLED})}",
         expected="a name from `soundwright models list`, a model folder, or owner/name of the hub",
@@ -239,4 +286,21 @@ def bundled_folder() -> Path:
     return Path(__file__).parent / "bundled"
 
 
-_FETCH_AGAIN = "Copy or fetch the model again, or take it from its training run."
+def _no_model(folder: Path) -> CheckpointError:
+    foreign = [name for name in FOREIGN_FILES if (folder / name).is_file()]
+    if foreign:
+        return CheckpointError(
+            f"{folder} holds {foreign[0]} and no {RECORD_FILE}: it is a model of another library.",
+            change=f"Import it first: soundwright models import {folder}",
+        )
+    return CheckpointError(
+        f"{folder} holds no model.",
+        expected=f"a folder with {RECORD_FILE}, such as RUN/model of a finished training run",
+    )
+
+
+def _write_part(path: Path, weights: Mapping[str, Tensor], storage: Storage) -> None:
+    if isinstance(weights, dict) or storage == "int8":
+        write_weights(path, weights, storage)
+    else:
+        stream_weights(path, weights, storage, f"write {path.name}")

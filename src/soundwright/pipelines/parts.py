@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+import torch
 from pydantic import model_validator
 from torch import nn
 
 from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
+from soundwright.codecs.stereo import StereoCodec
 from soundwright.core.config import Config
 from soundwright.core.errors import CheckpointError
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.pipelines.models import ModelRecord, find_model, read_part, verify_model
 
-Codec = CompactCodec | EncodecCodec
+Codec = CompactCodec | EncodecCodec | StereoCodec
 
 
 class CodecChoice(Config):
@@ -23,11 +25,16 @@ class CodecChoice(Config):
 
     compact: CompactCodecConfig | None = None
     encodec: EncodecCodecConfig | None = None
+    stereo_encodec: EncodecCodecConfig | None = None
+    """EnCodec for one channel, applied to left and right apart, as in MusicGen's stereo models."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.compact is None) == (self.encodec is None):
-            raise ValueError("give exactly one of compact and encodec")
+        given = (self.compact, self.encodec, self.stereo_encodec)
+        if sum(choice is not None for choice in given) != 1:
+            raise ValueError("give exactly one of compact, encodec and stereo_encodec")
+        if self.stereo_encodec is not None and self.stereo_encodec.channels != 1:
+            raise ValueError("stereo_encodec.channels is 1: there is a codec for each side")
         return self
 
 
@@ -35,6 +42,8 @@ def build_codec(choice: CodecChoice, seed: int = 0) -> Codec:
     """A codec with initial weights."""
     if choice.compact is not None:
         return CompactCodec(choice.compact, seed)
+    if choice.stereo_encodec is not None:
+        return StereoCodec(EncodecCodec(choice.stereo_encodec, seed))
     assert choice.encodec is not None
     return EncodecCodec(choice.encodec, seed)
 
@@ -68,19 +77,28 @@ def load_lm(record: ModelRecord, folder: Path) -> AudioLm:
         raise CheckpointError(
             f"The model {record.name} is a {record.kind}.", expected="a language model"
         )
-    lm = AudioLm(LmConfig.read(record.parts["lm"], origin=f"the model {record.name}"))
-    load_part(lm, folder, "lm")
+    config = LmConfig.read(record.parts["lm"], origin=f"the model {record.name}")
+    # Without initial weights, which would be drawn for minutes and held in memory for nothing.
+    with torch.device("meta"):
+        lm = AudioLm(config)
+    load_part(lm, folder, "lm", assign=True)
     return lm.eval()
 
 
-def load_part(module: nn.Module, folder: Path, part: str) -> None:
+def load_part(module: nn.Module, folder: Path, part: str, *, assign: bool = False) -> None:
     """Load the weights of one part of a model folder.
+
+    Args:
+        module: Where to.
+        folder: The model's.
+        part: Name of the part.
+        assign: Put the weights in the place of the module's instead of copying them.
 
     Raises:
         CheckpointError: The weights do not fit the configuration beside them.
     """
     try:
-        module.load_state_dict(read_part(folder, part))
+        module.load_state_dict(read_part(folder, part), assign=assign)
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder / part}.safetensors does not fit its configuration: {error}"
