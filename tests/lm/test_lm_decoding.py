@@ -5,7 +5,6 @@ from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextStates
 from soundwright.lm.decoding import DecodingConfig, generate, next_window
 from soundwright.lm.engine import PlainEngine
-from soundwright.lm.packing import PackedLinear, pack
 
 PROMPTS = ("a dog barks", "rain", "")
 GREEDY = DecodingConfig(greedy=True)
@@ -153,27 +152,6 @@ def test_windows_cover_the_sound():
     assert spans == [(0, 10), (6, 16), (12, 22), (18, 25)]
     assert next_window(5, 25, 10, 4) == (0, 10)
     assert next_window(1, 3, 1, 0) == (1, 2)
-
-
-def test_packed_weights_give_the_same_sound(lively, text):
-    lm = lively(dim=32)
-    packed = pack(lm)
-    assert isinstance(packed.blocks[0].ffn_in, PackedLinear)
-    assert not isinstance(lm.blocks[0].ffn_in, PackedLinear)
-    with torch.inference_mode():
-        tokens = torch.randint(12, (2, 3, 6))
-        ours = packed(tokens, text.states[:2], text.mask[:2]).logits
-        torch.testing.assert_close(ours, lm(tokens, text.states[:2], text.mask[:2]).logits)
-    seeds = [1, 2, 3]
-    assert torch.equal(
-        generate(PlainEngine(packed), text, 20, seeds, DRAWN),
-        generate(PlainEngine(lm), text, 20, seeds, DRAWN),
-    )
-
-
-def test_where_packing_does_not_help_the_model_stays(make_lm):
-    half = make_lm().bfloat16()
-    assert pack(half) is half
 
 
 def test_half_precision_decodes(lively, text):

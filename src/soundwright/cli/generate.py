@@ -48,6 +48,9 @@ def generate(
         typer.Option(metavar="FILE|DIR", help="A sound file, or a folder (default: this one)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="Of the weights: auto, fp32, bf16, or int8 (on a CPU).")
+    ] = "auto",
     json: JsonOption = False,
 ) -> None:
     """Make sounds from words.
@@ -64,7 +67,7 @@ def generate(
     from soundwright.pipelines.generation import check_prompts, load
 
     check_prompts(wanted, str(prompts_file) if prompts_file is not None else "")
-    loaded = load(model, device=device)
+    loaded = load(model, device=device, dtype=dtype)
     with Meter("generate", 100, unit="%") as meter:
         sounds = loaded.generate(
             wanted,

@@ -6,7 +6,7 @@ longer than the window are made window by window, each primed with the end of wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Self
 
 import torch
@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextStates
+from soundwright.lm.chance import Chance
 from soundwright.lm.engine import Engine, Session
 from soundwright.lm.patterns import Pattern
-from soundwright.lm.sampling import SamplingConfig, draw_uniforms
+from soundwright.lm.sampling import SamplingConfig
 
 _UNKNOWN = -1
 
@@ -85,44 +86,84 @@ def generate(
         UserError: A length or a number of items that cannot be, or a model whose outputs are not
             finite.
     """
-    _check_request(engine, text, frames, seeds, prompt_tokens, negative)
-    tokens = _generate(engine, text, frames, seeds, config, prompt_tokens, negative, progress)
-    # Outside of inference mode a copy is a tensor like any other, which may be trained on.
-    return tokens.clone()
+    pieces = stream(
+        engine,
+        text,
+        frames,
+        seeds,
+        config,
+        prompt_tokens=prompt_tokens,
+        negative=negative,
+        progress=progress,
+    )
+    # Made outside of inference mode, a tensor like any other, which may be trained on.
+    return torch.cat(list(pieces), dim=-1)
 
 
-@torch.inference_mode()
-def _generate(
+def stream(
     engine: Engine,
     text: TextStates,
     frames: int,
     seeds: Sequence[int],
     config: DecodingConfig,
+    *,
+    every: int | None = None,
+    prompt_tokens: Tensor | None = None,
+    negative: TextStates | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Tensor]:
+    """Generate tokens for B texts piece by piece.
+
+    With a window, the memory taken does not grow with the length. Arguments and errors are those
+    of `generate`, and one more: with `every`, a piece ends at each frame whose number is a multiple
+    of it, as soon as that is drawn; without it, and also, at the end of each window. What cannot be
+    asked for is refused at once; outputs that are not finite, when they come.
+
+    Returns:
+        An iterator over pieces [B, K, t]; together they are what `generate` returns.
+    """
+    _check_request(engine, text, frames, seeds, prompt_tokens, negative)
+    texts = (text, negative)
+    return _stream(engine, texts, frames, seeds, config, every, prompt_tokens, progress)
+
+
+@torch.inference_mode()
+def _stream(
+    engine: Engine,
+    texts: tuple[TextStates, TextStates | None],
+    frames: int,
+    seeds: Sequence[int],
+    config: DecodingConfig,
+    every: int | None,
     prompt_tokens: Tensor | None,
-    negative: TextStates | None,
     progress: Progress | None,
-) -> Tensor:
+) -> Iterator[Tensor]:
     K, lag, device = engine.config.codebooks, engine.pattern.lag, engine.device
-    done = torch.empty(len(seeds), K, 0, dtype=torch.int64, device=device)
+    recent = torch.empty(len(seeds), K, 0, dtype=torch.int64, device=device)
     if prompt_tokens is not None:
-        done = prompt_tokens.to(device)
+        recent = prompt_tokens.to(device)
+        yield recent
+    begin, done = 0, recent.shape[-1]
     window = min(frames, config.window or frames)
-    session = engine.begin(text, negative, config, window + lag)
-    uniforms = draw_uniforms(seeds, frames + lag, K, device)
-    while done.shape[-1] < frames:
-        start, stop = next_window(done.shape[-1], frames, window, config.primed)
-        grown = _decode_window(
+    session = engine.begin(*texts, config, window + lag)
+    chance = Chance(seeds, K, device)
+    while done < frames:
+        start, stop = next_window(done, frames, window, config.primed)
+        pieces = [recent[..., start - begin :]]
+        for piece in _decode_window(
             engine,
             session,
-            done[..., start:],
+            pieces[0],
             stop - start,
-            uniforms[:, start:],
+            chance.span(start, stop + lag),
             config,
+            None if every is None else (every, start),
             progress and (lambda step, base=start: progress(min(base + step, frames), frames)),
-        )
-        done = torch.cat([done[..., :start], grown], dim=-1)
+        ):
+            pieces.append(piece)
+            yield piece
+        recent, begin, done = torch.cat(pieces, dim=-1), start, stop
         session.rewind()
-    return done
 
 
 def next_window(done: int, frames: int, window: int, primed: int) -> tuple[int, int]:
@@ -142,27 +183,36 @@ def _decode_window(
     frames: int,
     uniforms: Tensor,
     config: DecodingConfig,
+    every: tuple[int, int] | None,
     progress: Callable[[int], None] | None,
-) -> Tensor:
-    """Continue `known` [B, K, P] to [B, K, frames] with a session that has read nothing."""
+) -> Iterator[Tensor]:
+    """Continue `known` [B, K, P] to `frames` frames with a session that has read nothing.
+
+    Gives the frames from P on in pieces. With `every`, (n, first), they end at multiples of n, the
+    frames of the window being numbered from `first` on.
+    """
     pattern = engine.pattern
     sequence = _begin_sequence(pattern, known, frames, engine.config.special, config.tail)
-    # The first step of which something is unknown, and so the first that is predicted.
-    first = known.shape[-1] + 1
+    given = known.shape[-1]
     # The row of `uniforms` from which a cell draws is its frame.
     cell_frames = pattern.frame_at(sequence.shape[-1], sequence.device).clamp_min(0)
     chance = uniforms.transpose(1, 2).gather(2, cell_frames.expand(*sequence.shape))
     unread = 0
-    for step in range(first, sequence.shape[-1]):
+    # The first step of which something is unknown, and so the first that is predicted.
+    for step in range(given + 1, sequence.shape[-1]):
         drawn = session.draw(sequence[..., unread:step], chance[..., step])
         cells = sequence[..., step]
         sequence[..., step] = torch.where(cells == _UNKNOWN, drawn, cells)
         unread = step
         if progress is not None:
             progress(step)
-    if not session.is_finite():
-        raise UserError("The model's outputs are not finite: its weights are damaged.")
-    return pattern.revert(sequence, frames)[0]
+        whole = step - pattern.lag
+        ends = whole == frames or (every is not None and (whole + every[1]) % every[0] == 0)
+        if ends and whole > given:
+            if not session.is_finite():
+                raise UserError("The model's outputs are not finite: its weights are damaged.")
+            yield pattern.revert(sequence, whole)[0][..., given:]
+            given = whole
 
 
 def _begin_sequence(

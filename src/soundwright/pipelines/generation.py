@@ -2,97 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-import soundwright
-from soundwright.audio.files import write
 from soundwright.audio.sound import Sound
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import UserError
-from soundwright.core.files import hash_bytes, write_json
-from soundwright.lm.engine import PlainEngine
-from soundwright.lm.packing import pack
+from soundwright.core.protocols import Scorer
+from soundwright.lm.engine_choice import choose_engine
+from soundwright.pipelines.gaps import find_gap
+from soundwright.pipelines.loops import lengthen_for_loop
+from soundwright.pipelines.making import Choice, Made, Progress, fill_spans, make_sounds
 from soundwright.pipelines.models import ModelRecord
 from soundwright.pipelines.parts import load_codec, load_lm
+from soundwright.pipelines.ranking import check_scorer
 from soundwright.pipelines.rendering import Item, Renderer
+from soundwright.pipelines.requests import (
+    LONGEST_DURATION_S,
+    LONGEST_STREAM_S,
+    Request,
+    check_counts,
+    check_negative,
+    check_prompts,
+    hash_samples,
+    settle,
+)
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
+from soundwright.pipelines.sounds import GeneratedSound, Origin
+from soundwright.pipelines.streaming import SoundStream
 from soundwright.text.encoders import load_text_encoder
 
-LONGEST_PROMPT = 1000
-"""Characters; the text encoders read about as much."""
-LONGEST_DURATION_S = 600.0
+__all__ = ["GeneratedSound", "Model", "SoundStream", "check_prompts", "load"]
+
 BATCH_SIZE = 8
-
-Progress = Callable[[float], None]
-"""Told, now and then, which part of all the work is done, from 0 to 1."""
-
-
-@dataclass(frozen=True)
-class GeneratedSound:
-    """A sound, and everything that is needed to make it again."""
-
-    samples: Tensor
-    """[C, N] float32 in [-1, 1]."""
-    sample_rate: int
-    prompt: str
-    seed: int
-    """Of this item: `generate` with this seed and this prompt alone makes it again."""
-    settings: dict[str, Any]
-    """Duration, guidance and sampling as they were used."""
-    model: str
-    """The model's own name."""
-    model_hash: str
-
-    @property
-    def sound(self) -> Sound:
-        """Samples and rate."""
-        return Sound(self.samples, self.sample_rate)
-
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.sound.duration
-
-    def describe(self) -> dict[str, Any]:
-        """How the sound was made, as JSON values."""
-        return {
-            "prompt": self.prompt,
-            "seed": self.seed,
-            "settings": self.settings,
-            "model": self.model,
-            "model_hash": self.model_hash,
-            "sample_rate": self.sample_rate,
-            "duration": self.duration,
-            "soundwright": soundwright.__version__,
-        }
-
-    def save(self, path: Path | str) -> Path:
-        """Write the sound with its description inside, and the same as JSON beside it.
-
-        The same sound gives the same bytes.
-
-        Args:
-            path: .wav, .flac, .ogg or .mp3.
-
-        Returns:
-            The path of the sound.
-
-        Raises:
-            UserError: Another suffix, or a disk that is full or cannot be written.
-        """
-        path = Path(path)
-        made = json.dumps(self.describe(), ensure_ascii=False)
-        write(path, self.sound, metadata={"title": self.prompt, "comment": made})
-        write_json(path.with_suffix(".json"), {"file": path.name, **self.describe()})
-        return path
+FILLINGS = 8
 
 
 class Model:
@@ -132,13 +76,20 @@ class Model:
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
+        negative: str | None = None,
         continue_from: Path | str | Sound | None = None,
+        loop: bool = False,
+        best_of: int = 1,
+        scorer: Scorer | None = None,
+        rank_by: str | None = None,
         batch_size: int = BATCH_SIZE,
         progress: Progress | None = None,
     ) -> list[GeneratedSound]:
         """Generate `num_samples` sounds for each prompt, prompt after prompt.
 
         Item i of the result has the seed `seed + i`; alone with that seed it comes out the same.
+        With `best_of` N it is the best of the N sounds with the seeds `seed + i * N + j`, and has
+        that one's seed, which makes it again without `best_of`.
 
         Args:
             prompts: What shall be heard.
@@ -149,70 +100,214 @@ class Model:
             temperature: 0 takes the likeliest token.
             top_k: Draw among so many tokens; 0 is all.
             top_p: Draw among the likeliest that make up this probability; replaces top_k.
+            negative: What shall not be heard: guidance leads away from it instead of from no text.
             continue_from: A sound that becomes the beginning; `duration` counts it in.
+            loop: Whether the end shall flow into the beginning.
+            best_of: Candidates for each sound.
+            scorer: Ranks candidates by what is heard; None ranks by the model's own text evidence,
+                the mean over tokens of log p(sound | text) - log p(sound | no text), where the
+                negative text, if any, takes the place of none.
+            rank_by: Which of the scorer's numbers decides; more is better.
             batch_size: Items at once. Another size changes the arithmetic's rounding.
             progress: Told how much is done.
 
         Raises:
             UserError: A prompt, duration or setting that cannot be used.
         """
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        check_counts(num_samples=num_samples, batch_size=batch_size, best_of=best_of)
+        check_scorer(scorer, rank_by, best_of)
+        wanted = _repeat(prompts, num_samples)
+        request = self._request(
+            wanted,
+            negative=negative,
+            continue_from=continue_from,
+            loop=loop,
+            duration=duration,
+            cfg_scale=cfg_scale,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+        )
+        made = make_sounds(
+            self._renderer,
+            wanted,
+            seed,
+            request,
+            Choice(best_of, scorer, rank_by),
+            batch_size=batch_size,
+            progress=progress,
+        )
+        settings = request.describe()
+        return [self._present(one, settings) for one in made]
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        duration: float | None = None,
+        seed: int = 0,
+        cfg_scale: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        negative: str | None = None,
+        continue_from: Path | str | Sound | None = None,
+        progress: Progress | None = None,
+    ) -> SoundStream:
+        """Generate one sound piece by piece, in memory that does not grow with its length.
+
+        Arguments are those of `generate`; `duration` may be up to a day.
+
+        Returns:
+            An iterator over pieces [C, n] of samples. Together they are, bit by bit, the samples
+            of `generate` with the same arguments.
+
+        Raises:
+            UserError: A prompt, duration or setting that cannot be used.
+        """
+        request = self._request(
+            [prompt],
+            longest=LONGEST_STREAM_S,
+            negative=negative,
+            continue_from=continue_from,
+            duration=duration,
+            cfg_scale=cfg_scale,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+        )
+        item = (prompt, seed)
+        return SoundStream(
+            Origin(**self._origin(item), settings=request.describe()),
+            self._renderer.stream(
+                item, request.config, negative=negative, beginning=request.beginning
+            ),
+            round(request.config.duration * self.sample_rate),
+            self._renderer.waveforms.channels,
+            progress,
+        )
+
+    def infill(
+        self,
+        prompts: str | Sequence[str],
+        sound: Path | str | Sound,
+        span: tuple[float, float],
+        *,
+        seed: int = 0,
+        num_samples: int = 1,
+        candidates: int = FILLINGS,
+        cfg_scale: float | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        negative: str | None = None,
+        progress: Progress | None = None,
+    ) -> list[GeneratedSound]:
+        """Make a span of a given sound anew; the rest of it stays, sample by sample.
+
+        The model reads from left to right. Of several continuations of what precedes the span, the
+        one is kept after which it finds what follows likeliest; short cross-fades inside the span
+        join it to both sides. The sound comes back at the model's rate and channels.
+
+        Args:
+            prompts: What shall be heard in the span.
+            sound: The sound.
+            span: Its start and end in seconds.
+            seed: Of the first item; a span's continuations have seeds derived from the item's.
+            num_samples: Sounds a prompt.
+            candidates: Continuations made for each sound.
+            cfg_scale: As in `generate`, like all below.
+            temperature: Of drawing.
+            top_k: Number of tokens.
+            top_p: Probability.
+            negative: What shall not be heard.
+            progress: Told how much is done.
+
+        Raises:
+            UserError: A span outside of the sound, or a setting that cannot be used.
+        """
+        check_counts(num_samples=num_samples, candidates=candidates)
+        wanted = _repeat(prompts, num_samples)
+        given = self._renderer.waveforms.read_sound(sound)
+        request = self._request(
+            wanted,
+            negative=negative,
+            duration=given.shape[1] / self.sample_rate,
+            cfg_scale=cfg_scale,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+        )
+        gap = find_gap(
+            given,
+            span,
+            sample_rate=self.sample_rate,
+            hop=self._renderer.waveforms.hop_length,
+            window=request.config.window,
+        )
+        items = [(prompt, seed + number) for number, prompt in enumerate(wanted)]
+        made = fill_spans(self._renderer, items, gap, request, candidates, progress)
+        infilled = {"sound": hash_samples(given), "span": [*span], "candidates": candidates}
+        settings = {**request.describe(), "infilled": infilled}
+        return [self._present(one, settings) for one in made]
+
+    def _request(
+        self,
+        prompts: Sequence[str],
+        *,
+        longest: float = LONGEST_DURATION_S,
+        negative: str | None = None,
+        continue_from: Path | str | Sound | None = None,
+        loop: bool = False,
+        **given: float | None,
+    ) -> Request:
+        """What is asked for, checked."""
         check_prompts(prompts)
-        _check_counts(num_samples, batch_size)
-        given = {
-            "duration": duration,
-            "cfg_scale": cfg_scale,
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
+        config = settle(self.defaults, given, longest=longest)
+        check_negative(negative, config.cfg_scale)
+        if loop and continue_from is not None:
+            raise UserError(
+                "A loop begins where it ends: it cannot begin with a given sound.",
+                change="Leave out the loop, or the sound to continue.",
+            )
+        if loop:
+            lengthen_for_loop(config, self.sample_rate)
+        beginning = (
+            None
+            if continue_from is None
+            else self._renderer.waveforms.read_beginning(continue_from)
+        )
+        return Request(config, negative, beginning, loop)
+
+    def _origin(self, item: Item) -> dict[str, Any]:
+        prompt, seed = item
+        return {
+            "prompt": prompt,
+            "seed": seed,
+            "model": self.name,
+            "model_hash": self.hash,
+            "sample_rate": self.sample_rate,
         }
-        config = self._settle(given)
-        beginning = None if continue_from is None else self._renderer.read_beginning(continue_from)
-        items: list[Item] = [
-            (prompt, seed + i) for i, prompt in enumerate(_repeat(prompts, num_samples))
-        ]
-        settings = _describe(config, beginning)
-        sounds: list[GeneratedSound] = []
-        for first in range(0, len(items), batch_size):
-            batch = items[first : first + batch_size]
 
-            def report(done: int, total: int, first: int = first, size: int = len(batch)) -> None:
-                if progress is not None:
-                    progress((first + size * done / total) / len(items))
-
-            waveforms = self._renderer.render(batch, config, beginning=beginning, progress=report)
-            for (prompt, item_seed), samples in zip(batch, waveforms, strict=True):
-                sounds.append(
-                    GeneratedSound(
-                        samples=samples,
-                        sample_rate=self.sample_rate,
-                        prompt=prompt,
-                        seed=item_seed,
-                        settings=settings,
-                        model=self.name,
-                        model_hash=self.hash,
-                    )
-                )
-        return sounds
-
-    def _settle(self, given: dict[str, Any]) -> GenerationConfig:
-        """The model's defaults with what was given in their place."""
-        for name, value in given.items():
-            if value is not None:
-                _check_setting(name, value)
-        known = {name: value for name, value in given.items() if value is not None}
-        return self.defaults.model_copy(update=known)
+    def _present(self, made: Made, settings: dict[str, Any]) -> GeneratedSound:
+        return GeneratedSound(
+            **self._origin(made.item),
+            settings=settings,
+            samples=made.samples,
+            ranking=made.ranking,
+        )
 
 
-def load(name: str | Path = "bundled", *, device: str = "auto") -> Model:
+def load(name: str | Path = "bundled", *, device: str = "auto", dtype: str = "auto") -> Model:
     """Load a model.
 
     Args:
         name: "bundled", the name of an installed model, a model folder, or owner/name on the hub.
         device: auto, cpu, cuda, cuda:N or mps.
+        dtype: How the language model's weights are kept: auto, fp32, bf16 or int8.
 
     Raises:
-        UserError: There is no such model or device.
+        UserError: There is no such model or device, or the device cannot work in that dtype.
         MissingWeightsError: The model is known, but its weights are not here.
         CheckpointError: The model is damaged, newer than this Soundwright, or does not generate.
     """
@@ -221,58 +316,17 @@ def load(name: str | Path = "bundled", *, device: str = "auto") -> Model:
     lm = load_lm(record, folder)
     text = TextConfig.read(record.settings["text"], origin=f"the model {name}")
     encoder = load_text_encoder(text.encoder, where)
-    renderer = Renderer(PlainEngine(pack(lm.to(where))), codec.to(where), encoder, text.preparation)
+    renderer = Renderer(
+        choose_engine(lm.to(where), dtype),
+        codec.to(where),
+        encoder,
+        text.preparation,
+        # Engines take a model apart: what reads whole sequences is loaded when it is needed.
+        reader=lambda: load_lm(record, folder).to(where),
+    )
     return Model(record, renderer)
 
 
-def check_prompts(prompts: Sequence[str], origin: str = "") -> None:
-    """Refuse prompts that cannot be generated from, before any work is done.
-
-    Args:
-        prompts: What was given.
-        origin: The file that they come from, for the message.
-
-    Raises:
-        UserError: There is none, or one is empty or too long.
-    """
-    if not prompts:
-        raise UserError(f"There is no prompt{f' in {origin}' if origin else ''}.")
-    for number, prompt in enumerate(prompts, start=1):
-        which = f"Prompt {number} of {len(prompts)}" if len(prompts) > 1 else "The prompt"
-        where = f"{which} in {origin}" if origin else which
-        if not prompt.strip():
-            raise UserError(f"{where} is empty.", expected="words, such as: a dog barks twice")
-        if len(prompt) > LONGEST_PROMPT:
-            raise UserError(
-                f"{where} has {len(prompt)} characters.",
-                expected=f"at most {LONGEST_PROMPT}",
-                change="Say it in fewer words: what is not read would be lost silently.",
-            )
-
-
-def _check_counts(num_samples: int, batch_size: int) -> None:
-    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
-        if value < 1:
-            raise UserError(f"{name} is {value}.", expected="at least 1")
-
-
-def _check_setting(name: str, value: float) -> None:
-    highest = {"duration": LONGEST_DURATION_S, "top_p": 1.0}.get(name, math.inf)
-    above_zero = name == "duration"
-    fits = math.isfinite(value) and 0 <= value <= highest and (value > 0 or not above_zero)
-    if not fits:
-        least = "more than 0" if above_zero else "at least 0"
-        most = "" if highest == math.inf else f" and at most {highest:g}"
-        unit = " s" if name == "duration" else ""
-        raise UserError(f"{name} is {value:g}{unit}.", expected=f"{least}{most}{unit}")
-
-
-def _repeat(prompts: Sequence[str], times: int) -> Iterator[str]:
-    return itertools.chain.from_iterable(itertools.repeat(prompt, times) for prompt in prompts)
-
-
-def _describe(config: GenerationConfig, beginning: Tensor | None) -> dict[str, Any]:
-    settings = config.plain()
-    if beginning is not None:
-        settings["continued"] = hash_bytes(beginning.numpy().tobytes())[:16]
-    return settings
+def _repeat(prompts: str | Sequence[str], times: int) -> list[str]:
+    prompts = [prompts] if isinstance(prompts, str) else prompts
+    return [prompt for prompt in prompts for _ in range(times)]

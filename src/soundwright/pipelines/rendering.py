@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from soundwright.audio.channels import to_channels
-from soundwright.audio.files import read
-from soundwright.audio.resampling import resample
-from soundwright.audio.sound import Sound
-from soundwright.core.errors import UserError
-from soundwright.core.protocols import TextEncoder
-from soundwright.lm.decoding import DecodingConfig, generate
+from soundwright.core.protocols import TextEncoder, TextStates
+from soundwright.lm.decoding import DecodingConfig, Progress, generate, stream
 from soundwright.lm.engine import Engine
+from soundwright.lm.infilling import Filling, fill_gap
+from soundwright.lm.likelihood import measure_likelihood
+from soundwright.lm.model import AudioLm
 from soundwright.pipelines.parts import Codec
 from soundwright.pipelines.settings import GenerationConfig
+from soundwright.pipelines.waveforms import Waveforms
 from soundwright.text.preparation import PreparationConfig, prepare
 
 ONE_THREAD_PARAMETERS = 50_000_000
 """Below this many, a step of decoding is too short to be shared: a second thread costs more than
 it brings, and where other programs use the cores, twenty times as much."""
-SEAM_S = 0.02
-"""Cross-fade from a continued sound to its continuation."""
-LOUDEST = 0.99
-"""Peak to which a sound beyond full scale is turned down."""
-
 Item = tuple[str, int]
 """A prompt and its seed."""
 
@@ -42,44 +35,26 @@ class Renderer:
         codec: In evaluation mode; it may be on another device.
         encoder: The text encoder of the language model.
         preparation: What prompts go through first, as captions did in training.
+        reader: Gives the language model itself, to read whole sequences with; without it sounds
+            cannot be weighed, nor spans filled.
     """
 
     def __init__(
-        self, engine: Engine, codec: Codec, encoder: TextEncoder, preparation: PreparationConfig
+        self,
+        engine: Engine,
+        codec: Codec,
+        encoder: TextEncoder,
+        preparation: PreparationConfig,
+        reader: Callable[[], AudioLm] | None = None,
     ) -> None:
-        self._engine, self._codec, self._encoder = engine, codec, encoder
-        self._preparation = preparation
+        self._engine, self._encoder = engine, encoder
+        self.waveforms = Waveforms(codec)
+        self._preparation, self._reader = preparation, reader
 
     @property
     def sample_rate(self) -> int:
         """Samples a second."""
-        return self._codec.sample_rate
-
-    def render(
-        self,
-        items: Sequence[Item],
-        config: GenerationConfig,
-        *,
-        beginning: Tensor | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> list[Tensor]:
-        """Waveforms [C, N] of a batch of items, N = duration * sample_rate.
-
-        Args:
-            items: Prompts and seeds.
-            config: Duration, guidance and sampling.
-            beginning: From `read_beginning`: what every sound begins with.
-            progress: Told the number of frames begun, and of all.
-
-        Raises:
-            UserError: As `lm.decoding.generate`.
-        """
-        with _few_threads(self._engine):
-            tokens = self.draw_tokens(items, config, beginning=beginning, progress=progress)
-            wanted = round(config.duration * self.sample_rate)
-            waveforms = [waveform[:, :wanted] for waveform in self.decode(tokens)]
-        seam = round(SEAM_S * self.sample_rate)
-        return [_finish(waveform, beginning, seam) for waveform in waveforms]
+        return self.waveforms.sample_rate
 
     @torch.inference_mode()
     def draw_tokens(
@@ -87,65 +62,175 @@ class Renderer:
         items: Sequence[Item],
         config: GenerationConfig,
         *,
+        negative: str | None = None,
         beginning: Tensor | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
-        """Tokens [B, K, T] of a batch of items; arguments as in `render`."""
-        frame_rate = self._codec.sample_rate / self._codec.hop_length
-        decoding = DecodingConfig(
+        """Tokens [B, K, T] of a batch of items.
+
+        Args:
+            items: Prompts and seeds.
+            config: Duration, guidance and sampling.
+            negative: What all are guided away from, in the place of no text.
+            beginning: From `Waveforms.read_beginning`: what every sound begins with.
+            progress: Told the number of frames begun, and of all.
+
+        Raises:
+            UserError: As `lm.decoding.generate`.
+        """
+        with _few_threads(self._engine):
+            return generate(
+                self._engine,
+                self._read([prompt for prompt, _ in items]),
+                self.waveforms.frames(config.duration),
+                [seed for _, seed in items],
+                self._decoding(config),
+                prompt_tokens=self._begin(beginning, len(items)),
+                negative=None if negative is None else self._read([negative] * len(items)),
+                progress=progress,
+            )
+
+    def stream(
+        self,
+        item: Item,
+        config: GenerationConfig,
+        *,
+        negative: str | None = None,
+        beginning: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """The waveform of one item as it is made, in memory that does not grow.
+
+        Arguments are those of `draw_tokens`.
+
+        Returns:
+            Pieces [C, n]; together they are what `finish` makes of the tokens of `draw_tokens`,
+            bit by bit.
+        """
+        prompt, seed = item
+        with _few_threads(self._engine):
+            tokens = stream(
+                self._engine,
+                self._read([prompt]),
+                self.waveforms.frames(config.duration),
+                [seed],
+                self._decoding(config),
+                every=self.waveforms.portion,
+                prompt_tokens=self._begin(beginning, 1),
+                negative=None if negative is None else self._read([negative]),
+            )
+        return self._work(self.waveforms.pour(tokens, config.duration, beginning))
+
+    def finish(
+        self, tokens: Tensor, config: GenerationConfig, *, beginning: Tensor | None = None
+    ) -> Tensor:
+        """The waveform [C, N] of tokens [K, T], N = duration * sample_rate.
+
+        Args:
+            tokens: Of one item.
+            config: The one that they were drawn with.
+            beginning: As in `draw_tokens`: stands in front as it was given.
+        """
+        pieces = self.waveforms.pour([tokens[None]], config.duration, beginning)
+        return torch.cat(list(self._work(pieces)), dim=1)
+
+    def decode(self, tokens: Tensor) -> list[Tensor]:
+        """Tokens [B, K, T] to waveforms [C, T * hop_length] on the CPU, as the codec gives them.
+
+        They are decoded one by one, so that the codec's arithmetic does not depend on the batch.
+        """
+        sounds = (self.waveforms.decode([row[None]], row.shape[-1]) for row in tokens)
+        return [torch.cat(list(pieces), dim=1) for pieces in sounds]
+
+    def weigh(
+        self,
+        prompt: str,
+        tokens: Tensor,
+        config: GenerationConfig,
+        *,
+        negative: str | None = None,
+        beginning: Tensor | None = None,
+    ) -> float:
+        """How much of a sound its text explains: mean of log p(x | text) - log p(x | no text).
+
+        Args:
+            prompt: Of the one sound.
+            tokens: [K, T].
+            config: The one that they were drawn with.
+            negative: In the place of no text.
+            beginning: What was given and does not count.
+        """
+        with _few_threads(self._engine):
+            with_text, without = measure_likelihood(
+                self._lm,
+                self._read([prompt]),
+                tokens,
+                self._decoding(config),
+                first=0 if beginning is None else beginning.shape[1] // self.waveforms.hop_length,
+                negative=None if negative is None else self._read([negative]),
+            )
+        return float(with_text - without)
+
+    @torch.inference_mode()
+    def fill(
+        self,
+        prompt: str,
+        left: Tensor,
+        right: Tensor,
+        frames: int,
+        seeds: Sequence[int],
+        config: GenerationConfig,
+        *,
+        negative: str | None = None,
+        progress: Progress | None = None,
+    ) -> Filling:
+        """As `lm.infilling.fill_gap`, for a prompt."""
+        with _few_threads(self._engine):
+            return fill_gap(
+                self._engine,
+                self._lm,
+                self._read([prompt]),
+                left,
+                right,
+                frames,
+                seeds,
+                self._decoding(config),
+                negative=None if negative is None else self._read([negative]),
+                progress=progress,
+            )
+
+    @cached_property
+    def _lm(self) -> AudioLm:
+        assert self._reader is not None, "a renderer without a model that reads"
+        return self._reader()
+
+    def _decoding(self, config: GenerationConfig) -> DecodingConfig:
+        return DecodingConfig(
             guidance=config.cfg_scale,
             temperature=config.temperature,
             top_k=config.top_k,
             top_p=config.top_p,
-            window=None if config.window is None else round(config.window * frame_rate),
-        )
-        texts = [prepare(prompt, self._preparation) for prompt, _ in items]
-        prompt_tokens = None
-        if beginning is not None:
-            tokens = self._codec.encode(beginning[None].to(self._codec_device))
-            prompt_tokens = tokens.expand(len(items), -1, -1)
-        return generate(
-            self._engine,
-            self._encoder.encode(texts),
-            math.ceil(config.duration * frame_rate),
-            [seed for _, seed in items],
-            decoding,
-            prompt_tokens=prompt_tokens,
-            progress=progress,
+            window=None
+            if config.window is None
+            else round(config.window * self.waveforms.frame_rate),
         )
 
-    @torch.inference_mode()
-    def decode(self, tokens: Tensor) -> list[Tensor]:
-        """Tokens [B, K, T] to waveforms [C, N] on the CPU.
+    def _read(self, prompts: Sequence[str]) -> TextStates:
+        return self._encoder.encode([prepare(prompt, self._preparation) for prompt in prompts])
 
-        They are decoded one by one, so that the codec's arithmetic does not depend on the batch.
-        """
-        rows = tokens.to(self._codec_device)
-        return [self._codec.decode(row[None])[0].float().cpu() for row in rows]
+    def _begin(self, beginning: Tensor | None, count: int) -> Tensor | None:
+        """The tokens of a beginning, [count, K, P]."""
+        if beginning is None:
+            return None
+        return self.waveforms.encode(beginning)[None].expand(count, -1, -1)
 
-    def read_beginning(self, given: Path | str | Sound) -> Tensor:
-        """The sound to continue, [C, N] at the codec's rate, cut to whole frames.
-
-        Raises:
-            AudioError: The file cannot be used.
-            UserError: The sound is shorter than a frame.
-        """
-        rate, channels = self._codec.sample_rate, self._codec.channels
-        if isinstance(given, Sound):
-            samples = to_channels(resample(given.samples, given.sample_rate, rate), channels)
-        else:
-            samples = read(given, sample_rate=rate, channels=channels).samples
-        whole = samples.shape[1] // self._codec.hop_length * self._codec.hop_length
-        if whole == 0:
-            raise UserError(
-                "The sound to continue is too short.",
-                expected=f"at least {self._codec.hop_length / rate:.2f} s",
-            )
-        return samples[:, :whole]
-
-    @property
-    def _codec_device(self) -> torch.device:
-        return next(self._codec.parameters()).device
+    def _work(self, pieces: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The same pieces, made on as few threads as suit the model."""
+        while True:
+            with _few_threads(self._engine):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
 
 @contextmanager
@@ -158,15 +243,3 @@ def _few_threads(engine: Engine) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _finish(waveform: Tensor, beginning: Tensor | None, seam: int) -> Tensor:
-    """Put the continued sound itself in front; turn a sound that is too loud down as a whole."""
-    if beginning is not None:
-        length = min(beginning.shape[1], waveform.shape[1])
-        seam = min(length, seam)
-        share = torch.ones(length)
-        share[length - seam :] = torch.linspace(1, 0, seam)
-        begun = share * beginning[:, :length] + (1 - share) * waveform[:, :length]
-        waveform = torch.cat([begun, waveform[:, length:]], dim=1)
-    return waveform / max(1.0, waveform.abs().max().item() / LOUDEST)
