@@ -13,7 +13,7 @@ from soundwright.cli.main import app
 ROOT = Path(__file__).parent.parent
 SURFACE = {
     "generate": "PROMPT --prompts --model --duration --seed --num-samples --cfg-scale "
-    "--temperature --top-k --top-p --continue-from --out --device --json",
+    "--temperature --top-k --top-p --continue-from --out --device --dtype --json",
     "train": "RECIPE --set --resume --accept-changes --out --json",
     "demo": "--out --model --seed --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
@@ -26,6 +26,9 @@ SURFACE = {
     "models list": "--json",
     "models show": "MODEL --json",
     "models verify": "MODEL --json",
+    "models import": "SOURCE --out --name --storage --text-encoder --codec --codebooks --pad-mode "
+    "--text-padding --licence --format --json",
+    "models export": "MODEL --out --to --storage --json",
     "recipes list": "--json",
     "recipes show": "RECIPE --set --json",
     "recipes diff": "RECIPE RECIPE --json",
