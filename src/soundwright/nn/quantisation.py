@@ -44,7 +44,7 @@ class Int8Linear(nn.Module):
         self._gelu = activation == "gelu"
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in] to [..., out]."""
+        """[..., rows, in] to [..., rows, out]."""
         y = self._multiply(x)
         if self._bias is not None:
             y = y.add_(self._bias)
@@ -101,7 +101,7 @@ class _WeightOnly:
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1]).bfloat16()
         y = torch.ops.aten._weight_int8pack_mm(rows, self._weight, self._scales).float()
-        return y.view(*x.shape[:-1], -1)
+        return y.view(*x.shape[:-1], len(self._scales))
 
 
 def _has_fbgemm() -> bool:
