@@ -29,13 +29,15 @@ def lively(make_lm):
     return make
 
 
-def _uncached(lm, text, frames, config, known):
+def _uncached(lm, text, frames, config, known, negative=None):
     """The same by whole forward passes: slow, and hard to get wrong."""
+    away, hidden = (text, True) if negative is None else (negative, False)
     pattern, steps = lm.pattern, lm.pattern.steps(frames)
     sequence = torch.full((len(text.mask), lm.config.codebooks, steps), lm.special)
     for step in range(1, steps):
         with_text = lm(sequence[..., :step], text.states, text.mask).logits[:, :, -1]
-        without = lm(sequence[..., :step], text.states, text.mask, drop_text=True).logits[:, :, -1]
+        read = sequence[..., :step]
+        without = lm(read, away.states, away.mask, drop_text=hidden).logits[:, :, -1]
         drawn = (without + config.guidance * (with_text - without)).argmax(-1)
         for q, delay in enumerate(pattern.delays):
             frame = step - 1 - delay
@@ -114,7 +116,11 @@ def test_a_negative_text_takes_the_place_of_the_empty_one(lively, encoder):
     empty = generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=encoder.encode([""]))
     assert torch.equal(plain, empty)
     longer = encoder.encode(["heavy rain on a tin roof"])
-    assert not torch.equal(plain, generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=longer))
+    guided = generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=longer)
+    with torch.no_grad():
+        expected = _uncached(lm, text, 15, GREEDY, guided[..., :0], longer)
+    assert torch.equal(guided, expected)
+    assert not torch.equal(plain, guided)
     itself = generate(PlainEngine(lm), text, 15, [1], GREEDY, negative=text)
     without = generate(PlainEngine(lm), text, 15, [1], DecodingConfig(greedy=True, guidance=1.0))
     assert torch.equal(itself, without)
