@@ -1,5 +1,6 @@
 """What tests of several rooms share: places of their own, and one small trained model."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -40,6 +41,21 @@ def tiny_run(tmp_path_factory) -> Path:
 def tiny_model(tiny_run) -> Path:
     """The model folder of `tiny_run`."""
     return tiny_run / "model"
+
+
+@pytest.fixture
+def count_live_bytes():
+    """Counts the bytes of all tensors that are alive; those packed by a library do not count."""
+    import torch
+
+    def count() -> int:
+        gc.collect()
+        # `isinstance` would ask other people's lazy objects what they are.
+        tensors = (thing for thing in gc.get_objects() if type(thing) is torch.Tensor)
+        stores = (one.untyped_storage() for one in tensors if one.layout is torch.strided)
+        return sum({store.data_ptr(): store.nbytes() for store in stores}.values())
+
+    return count
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from soundwright.cli.generate import file_stem
 from soundwright.cli.output import JsonOption, emit_json, emit_text
+from soundwright.cli.wishes import file_stem
 
 PROMPTS = (
     ("a dog barks", ""),

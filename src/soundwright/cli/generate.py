@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from soundwright.cli.output import JsonOption, emit_json, emit_text
-from soundwright.core.errors import UserError
+from soundwright.cli.wishes import (
+    STDOUT,
+    check_out,
+    check_together,
+    place,
+    read_prompts,
+    read_span,
+)
 
 if TYPE_CHECKING:
-    from soundwright.pipelines.generation import GeneratedSound
+    from soundwright.pipelines.generation import Model
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+LIVE = "Long, live, looped"
+GIVEN = "From a given sound"
+DRAWING = "How tokens are drawn"
 
 
 def generate(
@@ -30,18 +40,71 @@ def generate(
     duration: Annotated[float | None, typer.Option(help="Seconds.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first sound; the next one has one more.")] = 0,
     num_samples: Annotated[int, typer.Option(help="Sounds for each prompt.")] = 1,
+    negative: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What shall not be heard.")
+    ] = None,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Make N candidates for each sound, keep what fits its words best."
+        ),
+    ] = 1,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            rich_help_panel=LIVE,
+            help="Write one WAV while it is made, up to a day long; --out - sends it to stdout.",
+        ),
+    ] = False,
+    loop: Annotated[
+        bool,
+        typer.Option("--loop", rich_help_panel=LIVE, help="Let the end flow into the beginning."),
+    ] = False,
+    continue_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WAV", rich_help_panel=GIVEN, help="A sound to begin with and go on from."
+        ),
+    ] = None,
+    infill: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WAV", rich_help_panel=GIVEN, help="A sound of which a span is made anew."
+        ),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(metavar="START:END", rich_help_panel=GIVEN, help="That span, in seconds."),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=GIVEN, help="Fillings among which one is chosen; 8."
+        ),
+    ] = None,
     cfg_scale: Annotated[
-        float | None, typer.Option(help="How closely to follow the words; 1 is no guidance.")
+        float | None,
+        typer.Option(
+            rich_help_panel=DRAWING, help="How closely to follow the words; 1 is no guidance."
+        ),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Below 1 safer, above 1 bolder; 0 always the likeliest.")
+        float | None,
+        typer.Option(
+            rich_help_panel=DRAWING,
+            help="Below 1 safer, above 1 bolder; 0 always the likeliest.",
+        ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw among so many tokens; 0 is all.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=DRAWING, help="Draw among so many tokens; 0 is all."),
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Draw among those with this probability together.")
-    ] = None,
-    continue_from: Annotated[
-        Path | None, typer.Option(metavar="WAV", help="A sound to begin with and go on from.")
+        float | None,
+        typer.Option(
+            rich_help_panel=DRAWING, help="Draw among those with this probability together."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -59,77 +122,90 @@ def generate(
     The same prompt, seed, settings and machine give the same bytes.
 
     Example: soundwright generate "a dog barks" "rain on a roof" --seed 7 --out sounds
+
+    Live: soundwright generate "rain" --stream --duration 3600 --out rain.wav
+
+    Looped: soundwright generate "sea waves" --loop --best-of 4 --negative "wind" --out waves.wav
+
+    Mended: soundwright generate "a dog barks" --infill street.wav --span 1.5:2.5 --out mended.wav
     """
-    wanted = _read_prompts(prompts or [], prompts_file)
-    _check_out(out, len(wanted) * num_samples)
+    asked = {
+        "--stream": stream,
+        "--loop": loop,
+        "--num-samples": num_samples != 1,
+        "--best-of": best_of != 1,
+        "--duration": duration is not None,
+        "--continue-from": continue_from is not None,
+        "--infill": infill is not None,
+        "--span": span is not None,
+        "--candidates": candidates is not None,
+    }
+    check_together([option for option, given in asked.items() if given])
+    wanted = read_prompts(prompts or [], prompts_file)
+    check_out(out, len(wanted) * num_samples, streamed=stream, json=json)
+    part = None if span is None else read_span(span)
 
     from soundwright.core.progress import Meter
-    from soundwright.pipelines.generation import check_prompts, load
+    from soundwright.pipelines.generation import FILLINGS, check_prompts, load
 
     check_prompts(wanted, str(prompts_file) if prompts_file is not None else "")
     loaded = load(model, device=device, dtype=dtype)
+    drawing: dict[str, Any] = {
+        "seed": seed,
+        "negative": negative,
+        "cfg_scale": cfg_scale,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+    }
+    if stream:
+        begun = {"duration": duration, "continue_from": continue_from}
+        _write_live(loaded, wanted[0], out, json, **begun, **drawing)
+        return
     with Meter("generate", 100, unit="%") as meter:
-        sounds = loaded.generate(
-            wanted,
-            duration=duration,
-            seed=seed,
-            num_samples=num_samples,
-            cfg_scale=cfg_scale,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            continue_from=continue_from,
-            progress=lambda part: meter.advance(int(100 * part) - meter.done),
-        )
-    files = [sound.save(_place(out, sound)) for sound in sounds]
+        many: dict[str, Any] = {
+            **drawing,
+            "num_samples": num_samples,
+            "progress": lambda done: meter.advance(int(100 * done) - meter.done),
+        }
+        if infill is not None and part is not None:
+            count = FILLINGS if candidates is None else candidates
+            sounds = loaded.infill(wanted, infill, part, candidates=count, **many)
+        else:
+            sounds = loaded.generate(
+                wanted,
+                duration=duration,
+                continue_from=continue_from,
+                loop=loop,
+                best_of=best_of,
+                **many,
+            )
+    files = [sound.save(place(out, sound.prompt, sound.seed)) for sound in sounds]
+    described = [sound.describe() for sound in sounds]
+    _report(files, described, json)
+
+
+def _write_live(model: Model, prompt: str, out: Path | None, json: bool, **settings: Any) -> None:
+    """Write one sound while it is made."""
+    from soundwright.core.progress import Meter
+
+    def report(done: float) -> None:
+        meter.advance(int(done * seconds) - meter.done)
+
+    live = model.stream(prompt, progress=report, **settings)
+    seconds = max(1, round(live.duration))
+    with Meter("generate", seconds, unit="s of sound") as meter:
+        if out == STDOUT:
+            live.pour(sys.stdout.buffer)
+            return
+        file = live.save(place(out, prompt, live.origin.seed))
+    _report([file], [live.origin.describe(live.duration)], json)
+
+
+def _report(files: Sequence[Path], described: Sequence[dict[str, Any]], json: bool) -> None:
     if json:
-        described = [
-            {"file": str(file), **sound.describe()}
-            for file, sound in zip(files, sounds, strict=True)
-        ]
-        emit_json({"sounds": described})
+        pairs = zip(files, described, strict=True)
+        emit_json({"sounds": [{"file": str(file), **sound} for file, sound in pairs]})
     else:
         for file in files:
             emit_text(str(file))
-
-
-def _read_prompts(given: list[str], file: Path | None) -> list[str]:
-    if file is None:
-        if not given:
-            raise UserError(
-                "There is no prompt.",
-                change='Write what shall be heard: soundwright generate "a dog barks".',
-            )
-        return given
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
-        raise UserError(f"The prompts in {file} cannot be read: {reason}.") from error
-    return [*given, *(line.strip() for line in lines if line.strip())]
-
-
-def _check_out(out: Path | None, sounds: int) -> None:
-    if out is None or out.is_dir() or not out.suffix:
-        return
-    if out.suffix.lower() not in SUFFIXES:
-        raise UserError(
-            f"A sound cannot be written as {out.suffix}.",
-            expected=f"{', '.join(SUFFIXES)}, or a folder",
-        )
-    if sounds > 1:
-        raise UserError(
-            f"{sounds} sounds do not fit into one file, {out}.", expected="a folder as --out"
-        )
-
-
-def _place(out: Path | None, sound: GeneratedSound) -> Path:
-    if out is not None and out.suffix and not out.is_dir():
-        return out
-    return (out or Path()) / f"{file_stem(sound.prompt)}-{sound.seed}.wav"
-
-
-def file_stem(prompt: str) -> str:
-    """A file name that still says what is heard."""
-    words = re.sub(r"[\W_]+", "-", prompt.lower()).strip("-")
-    return words[:60].rstrip("-") or "sound"
