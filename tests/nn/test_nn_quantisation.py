@@ -112,6 +112,17 @@ def test_the_error_is_that_of_even_rounding_and_nothing_else():
     assert 0.9 < share.mean() < 1.1
 
 
+@needs_fbgemm
+def test_a_fine_layer_rounds_its_weights_and_hardly_its_input():
+    layer, x = linear(bias=True), draw(40, 96) * torch.logspace(-4, 4, 40)[:, None]
+    integers, scales = quantise_rows(layer.weight.detach())
+    rounded = integers.double() * scales.double()[:, None]
+    expected = x.double() @ rounded.T + layer.bias.detach().double()
+    error = (Int8Linear(layer, fine=True)(x).double() - expected).abs()
+    step = x.double().abs().amax(1, keepdim=True) / input_levels() ** 2
+    assert (error <= step * rounded.abs().sum(1) + 1e-5 * expected.abs()).all()
+
+
 def test_a_row_of_zeros_gives_zeros_and_spoils_no_other(kernel):
     layer, x = linear(), draw(3, 96)
     x[1] = 0.0

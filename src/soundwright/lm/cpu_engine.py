@@ -40,8 +40,10 @@ class CpuEngine:
         self.weights: WeightType = weights
         self.parameters = sum(parameter.numel() for parameter in lm.parameters())
         self._layers = [_Layer(cast("Block", block), weights) for block in lm.blocks]
-        self._text_projection = pack_linear(lm.text_projection, weights).forward
-        self._heads = pack_linear(lm.heads, weights).forward
+        # Read once a sound, it costs no step anything to be exact.
+        self._text_projection = pack_linear(lm.text_projection).forward
+        # Rounding before the heads changes predictions as much as that before all other layers.
+        self._heads = pack_linear(lm.heads, weights, fine=True).forward
         self._out_norm = _copy_norm(lm.out_norm)
         self._embedding = lm.embedding.weight.detach()
         self._first_rows = torch.arange(lm.config.codebooks)[:, None] * (lm.special + 1)

@@ -69,7 +69,11 @@ class OpenLinear(nn.Module):
 
 
 def pack_linear(
-    linear: nn.Linear, weights: WeightType = "fp32", activation: Activation = "none"
+    linear: nn.Linear,
+    weights: WeightType = "fp32",
+    activation: Activation = "none",
+    *,
+    fine: bool = False,
 ) -> nn.Module:
     """A linear layer of fixed weights for inference on a CPU; fp32 in and out.
 
@@ -77,13 +81,14 @@ def pack_linear(
         linear: In fp32, on the CPU. Its matrix is copied; later training is not followed.
         weights: How the matrix is kept.
         activation: Applied to the result.
+        fine: Where weights are int8, whether the input is to be taken nearly exactly.
 
     Raises:
         UserError: This CPU cannot work with such weights.
     """
     check_weights(weights)
     if weights == "int8":
-        return Int8Linear(linear, activation)
+        return Int8Linear(linear, activation, fine=fine)
     if weights == "bf16":
         return PackedLinear(linear, torch.bfloat16, activation)
     return (
