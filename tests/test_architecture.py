@@ -16,6 +16,7 @@ SURFACE = {
     "--temperature --top-k --top-p --continue-from --out --device --dtype --json",
     "train": "RECIPE --set --resume --accept-changes --out --json",
     "demo": "--out --model --seed --json",
+    "bench": "MODEL --dtype --device --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
     "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "
     "--split --licence --strict --workers --json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -57,6 +58,26 @@ def claim_device(name: str, ranks: Ranks) -> torch.device:
         )
     torch.cuda.set_device(ranks.local)
     return torch.device("cuda", ranks.local)
+
+
+def measure_memory(device: torch.device) -> int | None:
+    """Bytes of memory that a device has, whoever uses them; None where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when everything that a device was asked to do is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from soundwright.core.devices import Precision, uses_bf16
+from soundwright.core.devices import Precision, uses_bf16, wait_for
 from soundwright.core.seeding import torch_stream
 
 SIDE = {"cpu": 768, "cuda": 8192}
@@ -102,16 +102,9 @@ def measure_peak(device: torch.device, precision: Precision) -> float:
     matrix = tile.repeat(side // 256, side // 256)
     best = float("inf")
     for _ in range(REPEATS + 1):
-        _wait_for(device)
+        wait_for(device)
         began = time.perf_counter()
         torch.mm(matrix, matrix)
-        _wait_for(device)
+        wait_for(device)
         best = min(best, time.perf_counter() - began)
     return 2 * side**3 / best
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
