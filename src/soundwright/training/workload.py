@@ -16,6 +16,10 @@ from soundwright.core.devices import Precision, uses_bf16, wait_for
 from soundwright.core.seeding import torch_stream
 
 SIDE = {"cpu": 768, "cuda": 8192}
+TILE = 256
+SLOW_S = 0.01
+"""A CPU that takes longer than this for a tile has no bf16: large products would take seconds and
+be no faster."""
 REPEATS = 3
 
 
@@ -95,11 +99,18 @@ class Workload:
 def measure_peak(device: torch.device, precision: Precision) -> float:
     """The fastest of a few large matrix products, in floating-point operations a second."""
     dtype = torch.bfloat16 if uses_bf16(device, precision) else torch.float32
-    side = SIDE.get(device.type, 1024)
+    small = _measure_products(device, dtype, TILE)
+    if 2 * TILE**3 / small > SLOW_S:
+        return small
+    return _measure_products(device, dtype, SIDE.get(device.type, 1024))
+
+
+def _measure_products(device: torch.device, dtype: torch.dtype, side: int) -> float:
+    """Operations a second of products of square matrices, the fastest of a few."""
     stream = torch_stream(0, "peak")
     # Random numbers: a device that draws less power for zeros would run faster than it can.
-    tile = torch.randn(256, 256, generator=stream).to(device, dtype)
-    matrix = tile.repeat(side // 256, side // 256)
+    tile = torch.randn(TILE, TILE, generator=stream).to(device, dtype)
+    matrix = tile.repeat(side // TILE, side // TILE)
     best = float("inf")
     for _ in range(REPEATS + 1):
         wait_for(device)
