@@ -210,3 +210,8 @@ def test_what_does_not_fit_together_is_refused(make_task, make_lm):
 def test_the_task_is_one_for_the_loop(make_task):
     task: TrainingTask = make_task()
     assert list(task.players) == ["lm"]
+
+
+def test_rr_is_switched_off_without_saying_its_name():
+    config = LmTaskConfig.read({"regularizer": {"where": "none"}})
+    assert config.regularizer == RrConfig(where="none")

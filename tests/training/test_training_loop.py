@@ -420,3 +420,22 @@ def test_a_second_sigint_stops_at_once(tmp_path):
         train(LineTask(), Interrupting(7, 7), settings(), tmp_path / "run")
     assert not isinstance(caught.value, TrainingInterrupted)
     assert newest_checkpoint(tmp_path / "run" / "checkpoints") is None
+
+
+def take_all_memory():
+    return torch.empty(1 << 60)
+
+
+def give_up():
+    raise MemoryError
+
+
+@pytest.mark.parametrize("fail", [take_all_memory, give_up])
+def test_memory_that_runs_out_is_explained(tmp_path, fail):
+    class Greedy(LineTask):
+        def turns(self, batch, context):
+            fail()
+            yield from super().turns(batch, context)
+
+    with pytest.raises(UserError, match=r"no memory left(.|\n)*Lower segments\.batch"):
+        train(Greedy(), LineBatches(), settings(), tmp_path / "run")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, distributed, nn
 
 from soundwright.core.config import Config
@@ -39,6 +39,11 @@ class LmTaskConfig(Config):
     regularizer: Annotated[RrConfig | ContrastiveConfig, Field(discriminator="kind")] = RrConfig()
     codebook_weights: tuple[float, ...] | None = None
     """Weight of each codebook's cross-entropy in their mean; None weighs all alike."""
+
+    @field_validator("regularizer", mode="before")
+    @classmethod
+    def _is_rr_unless_said(cls, value: Any) -> Any:
+        return {"kind": "rr", **value} if isinstance(value, Mapping) else value
 
     @model_validator(mode="after")
     def _weights_are_weights(self) -> Self:
@@ -97,6 +102,13 @@ class LmTask:
 
     def turns(self, batch: TokenBatch, context: StepContext) -> Iterator[Turn]:
         """Yield one turn with the loss of equation 6."""
+        # In a method of its own: a turn waits until all micro-batches have moved, and would keep
+        # the logits of each of them in memory.
+        loss, metrics = self._lose(batch, context)
+        yield Turn("lm", loss, {"loss": loss, **metrics})
+
+    def _lose(self, batch: TokenBatch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and its metrics."""
         dropped = self.text_dropping.decide(context.step)
         prepared = self._prepare(batch, context.device)
         rank = distributed.get_rank() if _is_distributed() else 0
@@ -115,7 +127,7 @@ class LmTask:
             with torch.no_grad():
                 report = self._regularize(output, prepared)
             metrics |= _report_metrics(report, regularizer.kind, dropped)
-        yield Turn("lm", loss, {"loss": loss, **metrics})
+        return loss, metrics
 
     @torch.no_grad()
     def validate(self, batch: TokenBatch, device: torch.device) -> Mapping[str, float]:

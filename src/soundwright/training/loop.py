@@ -308,12 +308,13 @@ def _memory_explained(ranks: Ranks) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         where = f"rank {ranks.rank} " if ranks.are_many else ""
+        said = str(error).splitlines() or ["the machine's is used up."]
         raise UserError(
-            f"There is no memory left: {where}{str(error).splitlines()[0] or 'of the machine'}",
+            f"There is no memory left: {where}{said[0]}",
             change="Lower segments.batch and raise training.accumulate by the same factor; shorten "
-            "segments.duration; for a language model set lm.checkpointing=true; on several GPUs "
-            "set training.parallel.kind=fsdp. The checkpoints are sound: resume accepting the "
-            "change.",
+            "segments.duration; for a language model set lm.checkpointing=true, or train an "
+            "adapter; on several GPUs set training.parallel.kind=fsdp. The checkpoints are sound: "
+            "resume accepting the change.",
         ) from error
 
 
