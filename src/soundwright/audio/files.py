@@ -33,6 +33,8 @@ CONTEXT_S = 0.05
 """Decoded on both sides of a segment, so that resampling it equals resampling the whole."""
 MP3_SLACK_FRAMES = 2 * 1152
 """An mp3 without a gapless tag states its length in whole frames only."""
+NO_SUCH_FILE = 7
+"""libsndfile's error code."""
 MP3_RUNWAY_FRAMES = 16 * 1152
 MP3_FRAMES_PER_BYTE = 24
 """At the lowest bit rate of the format: more than that a file cannot hold."""
@@ -168,8 +170,10 @@ def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     except soundfile.LibsndfileError as error:
         with path.open("rb") as stream:
             cut = known_magic(stream.read(12))
+        # libsndfile says of an mp3 without frames that there is no such file; there is one here.
+        what = "nothing in it is sound." if error.code == NO_SUCH_FILE else error.error_string
         raise AudioError(
-            f"{path} cannot be decoded: {error.error_string}",
+            f"{path} cannot be decoded: {what}",
             reason="truncated" if cut else "not-audio",
             expected="a whole sound file (wav, flac, ogg, mp3 ...)",
         ) from error
