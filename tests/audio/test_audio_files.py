@@ -214,7 +214,7 @@ def test_bad_files_have_stable_reasons(tmp_path: Path) -> None:
     assert reason("image.mp3", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20) == "not-audio"
     assert reason("header.wav", b"RIFF\x10\0\0\0WAVE") == "truncated"
     assert reason("header.flac", encode(make_sound(), ".flac")[:60]) == "truncated"
-    with pytest.raises(AudioError, match="image.mp3 cannot be decoded: nothing in it is sound"):
+    with pytest.raises(AudioError, match="decoded: nothing in it is sound"):
         read(tmp_path / "image.mp3")
 
 
