@@ -1,14 +1,12 @@
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
 import soundwright
+from forks import Fork
 from soundwright.audio.files import read, read_metadata
 from soundwright.core.errors import CheckpointError, ConfigError, UserError
 from soundwright.data.manifest import read_manifest
@@ -18,6 +16,7 @@ from soundwright.pipelines.parts import load_codec
 from soundwright.pipelines.training import train_recipe
 from soundwright.scorers.tagger import Tagger
 from soundwright.training.checkpoints import list_checkpoints
+from soundwright.training.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +176,7 @@ def test_a_run_killed_at_three_moments_ends_with_the_same_weights(tiny_run, tmp_
     run = tmp_path / "run"
     moments = ("data/*/audio/*.flac", "codec/checkpoints/step-*", "checkpoints/step-*")
     for number, moment in enumerate(moments):
-        resume = ["--resume"] if number else []
-        kill_at(run, moment, "bundled-lm-tiny", "--out", str(run), *resume)
+        kill_at(run, moment, resume=number > 0)
         assert not (run / "model").exists()
     trained = train_recipe("bundled-lm-tiny", out=run, resume=True)
     assert trained.result.step == 12
@@ -186,25 +184,26 @@ def test_a_run_killed_at_three_moments_ends_with_the_same_weights(tiny_run, tmp_
     assert read_record(trained.model).hash == read_record(tiny_run / "model").hash
 
 
-def kill_at(run, moment, *arguments):
+def kill_at(run, moment, **options):
     """Start training and kill it as soon as something matches `moment`."""
-    # More steps would change the schedule; waiting between steps gives time to kill instead.
-    slowly = (
-        "import sys, time; from soundwright.training.session import Session; step = Session.step\n"
-        "def slow(*given, **named):\n    time.sleep(0.2)\n    return step(*given, **named)\n"
-        "Session.step = slow\n"
-        "from soundwright.cli.main import app; app(['train', *sys.argv[1:]])"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", slowly, *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = Fork(train_slowly, run, torch.get_num_threads(), options)
     deadline = time.monotonic() + 120
     while not any(run.glob(moment)):
-        assert process.poll() is None, process.stderr.read().decode()
+        assert process.is_running, process.wait()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send(signal.SIGKILL)
+    assert process.wait().status == -signal.SIGKILL
+
+
+def train_slowly(run, threads, options):
+    """More steps would change the schedule; waiting between steps gives time to kill instead."""
+    step = Session.step
+
+    def slow(*given, **named):
+        time.sleep(0.2)
+        return step(*given, **named)
+
+    Session.step = slow
+    torch.set_num_threads(threads)
+    train_recipe("bundled-lm-tiny", out=run, **options)

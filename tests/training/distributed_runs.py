@@ -1,12 +1,10 @@
-"""Runs of several ranks, for tests: what one process of them does, and how to start them."""
+"""Runs of several ranks, for tests: what one process of them does."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +14,7 @@ from typing import Any
 import torch
 from training_tasks import DuelTask, LineBatches, duel_config
 
+from soundwright.core.errors import UserError
 from soundwright.core.protocols import StepContext, TextStates, TokenBatch, Turn
 from soundwright.core.ranks import Ranks, open_ranks
 from soundwright.core.seeding import torch_stream
@@ -209,48 +208,11 @@ SCENARIOS = {
 }
 
 
-def run_ranks(scenario: str, folder: Path, count: int = 2, timeout: float = 120) -> list[Any]:
-    """Start the ranks of a scenario and wait; (status, standard error, result) of each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(Path(__file__)), scenario, str(folder)],
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(count),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    try:
-        outputs = [process.communicate(timeout=timeout) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [
-        (process.returncode, errors, json.loads(output) if output else None)
-        for process, (output, errors) in zip(processes, outputs, strict=True)
-    ]
-
-
-def main() -> None:
-    from soundwright.core.errors import UserError
-
-    torch.set_num_threads(1)
-    scenario, folder = sys.argv[1:]
+def run(scenario: str, folder: Path) -> None:
+    """One rank of a scenario, with the ends that the command gives it."""
     try:
         with open_ranks() as ranks:
-            result = SCENARIOS[scenario](ranks, Path(folder))
+            result = SCENARIOS[scenario](ranks, folder)
         sys.stdout.write(json.dumps(result))
     except UserError as error:
         sys.stderr.write(f"Error: {error}\n")
@@ -258,7 +220,3 @@ def main() -> None:
     except TrainingInterrupted as stop:
         sys.stderr.write(f"{stop}\n")
         raise SystemExit(128 + stop.signal) from stop
-
-
-if __name__ == "__main__":
-    main()

@@ -1,43 +1,37 @@
+import functools
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from training_tasks import run_duel
 
+from forks import Fork
 from soundwright.training.checkpoints import newest_checkpoint, read_checkpoint
+from soundwright.training.interrupts import Interrupts
 from soundwright.training.metrics import read_records
 
-SCRIPT = Path(__file__).with_name("training_tasks.py")
 STEPS = 40
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), "--steps", str(STEPS), *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(folder: Path, **options) -> Fork:
+    return Fork(functools.partial(run_duel, folder, STEPS, **options))
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+def finish(process: Fork) -> None:
+    end = process.wait()
+    assert end.status == 0, end.errors
 
 
-def signal_at(process: subprocess.Popen, folder: Path, step: int, number: signal.Signals) -> None:
+def signal_at(process: Fork, folder: Path, step: int, number: signal.Signals) -> None:
     """Send a signal once the log has reached `step`."""
     log, deadline = folder / "metrics.jsonl", time.monotonic() + 60
     while not (log.exists() and f'{{"step": {step}, ' in log.read_text()):
-        assert process.poll() is None, process.communicate()[1]
+        assert process.is_running, process.wait()
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    process.send_signal(number)
+    process.send(number)
 
 
 def final_bytes(folder: Path) -> dict[str, bytes]:
@@ -64,12 +58,10 @@ def undisturbed(tmp_path_factory):
 def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(undisturbed, tmp_path):
     folder = tmp_path / "run"
     for step in (2, 13, 29):
-        options = ["--resume"] if step > 2 else []
-        process = start(folder, "--delay", "0.004", *options)
+        process = start(folder, delay=0.004, resume=step > 2)
         signal_at(process, folder, step, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    finish(start(folder, "--resume"))
+        assert process.wait().status == -signal.SIGKILL
+    finish(start(folder, resume=True))
     assert final_bytes(folder) == final_bytes(undisturbed)
     assert set(final_bytes(folder)) == {
         "weights-generator.safetensors",
@@ -83,18 +75,30 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(undisturbed, tmp_
 
 def test_sigterm_saves_says_where_and_exits(undisturbed, tmp_path):
     folder = tmp_path / "run"
-    process = start(folder, "--delay", "0.01")
+    process = start(folder, delay=0.01)
     signal_at(process, folder, 6, signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, errors
-    assert str(folder) in output
-    assert "--resume" in output
+    end = process.wait()
+    assert end.status == 128 + signal.SIGTERM, end.errors
+    assert str(folder) in end.output
+    assert "--resume" in end.output
     checkpoint = newest_checkpoint(folder / "checkpoints")
     assert checkpoint is not None
     steps = [record["step"] for record in read_records(folder / "metrics.jsonl")]
     assert read_checkpoint(checkpoint).step == steps[-1] >= 6
-    finish(start(folder, "--resume"))
+    finish(start(folder, resume=True))
     assert final_bytes(folder) == final_bytes(undisturbed)
+
+
+def test_a_signal_that_comes_twice_is_one_and_an_impatient_ctrl_c_is_not(monkeypatch):
+    """A scheduler signals a job's processes and its torchrun, which passes the signal on."""
+    with Interrupts() as interrupts:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+        assert interrupts.received == signal.SIGTERM
+        monkeypatch.setattr("soundwright.training.interrupts.IMPATIENT_S", 0.0)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_metrics_have_each_step_once_and_are_json(undisturbed):

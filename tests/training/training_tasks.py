@@ -1,8 +1,7 @@
-"""Tiny tasks that the tests train; as a script, a whole run to be killed and resumed."""
+"""Tiny tasks that the tests train, and a whole run to be killed and resumed."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -122,28 +121,17 @@ def duel_config(steps: int) -> TrainingConfig:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--delay", type=float, default=0.0)
-    parser.add_argument("--resume", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    batches = LineBatches(delay=given.delay)
+def run_duel(folder: Path, steps: int, *, delay: float = 0.0, resume: bool = False) -> None:
+    """A whole run, in a process of its own, to be killed and resumed."""
     try:
         train(
             DuelTask(),
-            batches,
-            duel_config(given.steps),
-            given.folder,
+            LineBatches(delay=delay),
+            duel_config(steps),
+            folder,
             validation=LineBatches(),
-            resume=given.resume,
+            resume=resume,
         )
     except TrainingInterrupted as stop:
         sys.stdout.write(f"{stop}\n")
         raise SystemExit(128 + stop.signal) from stop
-
-
-if __name__ == "__main__":
-    main()

@@ -33,6 +33,8 @@ MISTAKE, SIGNALLED = 2, 128
 FAILURE = "failure"
 GRACE_S = 5.0
 """How long a rank waits for another one's explanation before it gives its own."""
+PARTING_S = 60.0
+"""How long rank 0 stays for the others at a good end."""
 WATCH_S = 1.0
 LONGEST_PAUSE_S = 0.5
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -199,6 +201,22 @@ class Ranks:
             return UserError(f"On rank {self.rank} ({socket.gethostname()}): {error}")
         return error
 
+    def leave(self, seconds: float) -> None:
+        """Part from the others. Rank 0 goes last: the store may live in its process.
+
+        Args:
+            seconds: How long it waits for them at most.
+        """
+        assert self._store is not None
+        deadline = time.monotonic() + seconds
+        try:
+            gone = self._store.add("gone", 1)
+            while self.is_first and gone < self.count and time.monotonic() < deadline:
+                time.sleep(0.02)
+                gone = self._store.add("gone", 0)
+        except RuntimeError:
+            return
+
     def _end_after_loss(self, error: BaseException) -> BaseException:
         """End because a rank is gone: it has said why, or was killed, and then one rank speaks."""
         failure = self._wait_for_failure(GRACE_S)
@@ -324,7 +342,11 @@ def open_ranks() -> Iterator[Ranks]:
         with _quiet_unless_first(ranks):
             yield ranks
     except BaseException as error:
-        raise ranks.end(error) from error
+        end = ranks.end(error)
+        if not isinstance(end, RankError):
+            ranks.leave(GRACE_S)
+        raise end from error
+    ranks.leave(PARTING_S)
 
 
 @contextmanager

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+IMPATIENT_S = 1.0
+"""After this long, a second Ctrl-C is a person's, who will not wait."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -27,13 +30,17 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Notes SIGINT and SIGTERM within a block; a second one interrupts at once.
+    """Notes SIGINT and SIGTERM within a block; a second Ctrl-C interrupts at once.
+
+    Machines send a signal twice without meaning it: a scheduler signals the processes of a job and
+    its `torchrun`, which passes the signal on. So a second SIGTERM changes nothing.
 
     Outside the main thread, where Python lets nobody handle signals, it notes nothing.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._since = 0.0
         self._before: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
@@ -51,6 +58,8 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is not None:
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._since = number, now
+        elif number == signal.SIGINT and now - self._since >= IMPATIENT_S:
             raise KeyboardInterrupt
-        self.received = number
