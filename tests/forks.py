@@ -77,11 +77,16 @@ class Fork:
 
 def run_ranks(function: Callable[..., Any], *arguments: Any, count: int = 2) -> list[Ended]:
     """Run a function in `count` processes that find each other as those of `torchrun` do."""
+    return [fork.wait() for fork in start_ranks(function, *arguments, count=count)]
+
+
+def start_ranks(function: Callable[..., Any], *arguments: Any, count: int = 2) -> list[Fork]:
+    """Start what `run_ranks` runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    forks = [
+    return [
         Fork(
             function,
             *arguments,
@@ -89,7 +94,6 @@ def run_ranks(function: Callable[..., Any], *arguments: Any, count: int = 2) -> 
         )
         for rank in range(count)
     ]
-    return [fork.wait() for fork in forks]
 
 
 def run_command(*arguments: Any) -> None:

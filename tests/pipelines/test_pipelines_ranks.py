@@ -4,16 +4,20 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from torch import distributed
 
+from forks import run_command, run_ranks, start_ranks
 from soundwright.core.errors import UserError
 from soundwright.data.segments import Share
 from soundwright.pipelines.models import verify_model
 from soundwright.pipelines.training import train_recipe
+from soundwright.training.checkpoints import list_checkpoints, read_checkpoint
 from soundwright.training.metrics import read_records
 
 pytestmark = pytest.mark.skipif(
@@ -81,11 +85,41 @@ def test_one_rank_goes_on_with_the_run_of_two(run, tmp_path):
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_once_before_anything_is_made(tmp_path):
-    result = torchrun(RECIPE, *overrides("segments.batch=7"), "--out", tmp_path / "run")
-    assert result.returncode != 0
-    assert result.stderr.count("A batch of 7 cannot be divided over 2 ranks.") == 1
-    assert "Set segments.batch to 6 or 8, or start 1 of them." in result.stderr
+    given = overrides("segments.batch=7")
+    ends = run_ranks(run_command, "train", RECIPE, *given, "--out", tmp_path / "run")
+    assert [end.status for end in ends] == [2, 2]
+    said = "".join(end.errors for end in ends)
+    assert said.count("A batch of 7 cannot be divided over 2 ranks.") == 1
+    assert "Set segments.batch to 6 or 8, or start 1 of them." in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_stopped_run_of_two_is_saved_once_and_goes_on(run, tmp_path):
+    """Each rank gets the signal twice: from the scheduler, and from torchrun, which got it too."""
+    folder = tmp_path / "run"
+    codec = overrides("codec.recipe=", f"codec.model={run[0] / 'codec' / 'model'}")
+    given = overrides("training.steps=24", "training.log_every=1", "training.checkpoint_every=24")
+    command = ("train", RECIPE, *given, *codec, "--out", folder)
+    forks = start_ranks(run_command, *command)
+    log, deadline = folder / "metrics.jsonl", time.monotonic() + 60
+    while not (log.exists() and '{"step": 3, ' in log.read_text()):
+        assert all(fork.is_running for fork in forks), [fork.wait() for fork in forks]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    for fork in (*forks, *forks):
+        fork.send(signal.SIGTERM)
+    first, second = (fork.wait() for fork in forks)
+    assert (first.status, second.status) == (143, 143), first.errors + second.errors
+    (stopped,) = re.findall(r"Stopped after step (\d+)", first.errors + second.errors)
+    assert first.output + second.output == ""
+    (checkpoint,) = list_checkpoints(folder / "checkpoints")
+    assert read_checkpoint(checkpoint).step == int(stopped) < 24
+    first, second = run_ranks(run_command, *command, "--resume")
+    assert (first.status, second.status) == (0, 0), first.errors + second.errors
+    assert (first.output, second.output) == (f"{folder / 'model'}\n", "")
+    assert [record["step"] for record in read_records(log) if record["kind"] == "train"] == [
+        *range(1, 25)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from soundwright.training.settings import TrainingConfig
 
 WORDS = ("dog", "rain", "bell", "wind")
 CODES, BOOKS, WIDTH = 11, 3, 12
-STEPS = 20
+STEPS, FEW = 20, 4
 
 
 class WordEncoder:
@@ -68,10 +68,11 @@ class Sounds:
         return TokenBatch(tokens[rows], mask[rows], tuple(texts[row] for row in rows))
 
 
-def make_task() -> LmTask:
+def make_task(*, gather: str = "all", checkpointing: bool = False) -> LmTask:
     shape = {"dim": 16, "layers": 2, "heads": 2, "codebooks": BOOKS, "codebook_size": CODES}
-    lm = AudioLm(LmConfig.read({**shape, "text_width": WIDTH}), seed=1)
-    config = {"text_dropping": 0.5, "regularizer": {"kind": "rr", "gather": "all"}}
+    options = {"text_width": WIDTH, "checkpointing": checkpointing}
+    lm = AudioLm(LmConfig.read({**shape, **options}), seed=1)
+    config = {"text_dropping": 0.5, "regularizer": {"kind": "rr", "gather": gather}}
     return LmTask(lm, WordEncoder(), LmTaskConfig.read(config), seed=3)
 
 
@@ -154,10 +155,13 @@ def sample(step: int, task: LmTask, place: Path) -> dict[str, float]:
 
 
 def undisturbed(ranks: Ranks, folder: Path) -> Any:
-    """DDP and FSDP2 to the end, two players, a spoilt loss, single gradients."""
+    """DDP and FSDP2 to the end and in bf16, two players, a spoilt loss, single gradients."""
     for kind in ("ddp", "fsdp"):
         changes = {"parallel": {"kind": kind}, "sample_every": 10}
         train_lm(folder / kind, ranks, changes=changes, hooks=[sample])
+        few = {"parallel": {"kind": kind}, "precision": "bf16", "steps": FEW}
+        train_lm(folder / f"{kind}-narrow", ranks, changes=few, task=make_task(checkpointing=True))
+    train_lm(folder / "apart", ranks, changes={"steps": 2}, task=make_task(gather="rank"))
     # Both ranks see the same batches: their mean is what one alone has.
     train(make_duel(), LineBatches(), duel_config(6), folder / "duel", ranks=ranks)
     return {"gradients": average_some(ranks), "skipped": failing("spoilt")(ranks, folder)}

@@ -6,12 +6,13 @@ import signal
 
 import pytest
 import torch
-from distributed_runs import STEPS, make_duel, make_task, run, train_lm
+from distributed_runs import FEW, STEPS, Sounds, make_duel, make_task, run, train_lm
 from torch import distributed
 from training_tasks import LineBatches, duel_config
 
 from forks import run_ranks
 from soundwright.core.errors import CheckpointError, ConfigError
+from soundwright.core.protocols import StepContext
 from soundwright.training.checkpoints import (
     list_checkpoints,
     newest_checkpoint,
@@ -113,6 +114,35 @@ def test_two_ranks_log_the_numbers_of_one(one, two, kind):
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
             torch.testing.assert_close(ours[name], value, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_with_recomputed_blocks_stays_near_fp32(one, two, kind):
+    wide, narrow = numbers(one), numbers(two / f"{kind}-narrow")
+    assert set(narrow) == set(range(1, FEW + 1))
+    for step, values in narrow.items():
+        for name in {"loss", "ce", "gradient_norm", "rr/cfg/loss"} & values.keys():
+            assert values[name] == pytest.approx(wide[step][name], rel=0.03, abs=0.01), (step, name)
+    # Weights and moments are kept in fp32 all the same.
+    checkpoint = read_checkpoint(newest_checkpoint(two / f"{kind}-narrow" / "checkpoints"))
+    kept = [*checkpoint.weights["lm"].values(), *checkpoint.averages["lm"].values()]
+    assert {value.dtype for value in kept} == {torch.float32}
+
+
+def test_rr_of_each_rank_apart_is_the_mean_of_theirs(two):
+    task = make_task(gather="rank")
+    logged, found = numbers(two / "apart")[1], []
+    for rank in range(2):
+        sounds = Sounds().for_rank(rank, 2)
+        for micro in range(2):
+            context = StepContext(0, micro, torch.device("cpu"), True)
+            (turn,) = task.turns(sounds[micro], context)
+            found.append({name: float(value.detach()) for name, value in turn.metrics.items()})
+    (name,) = (name for name in logged if name.startswith("rr/") and name.endswith("/loss"))
+    mean = sum(metrics[name] for metrics in found) / 4
+    assert logged[name] == pytest.approx(mean, abs=1e-6)
+    whole = numbers(two / "ddp")[1][name]
+    assert abs(whole - mean) > 1e-3
 
 
 def test_rank_0_alone_makes_samples_and_all_know_of_them(two):
