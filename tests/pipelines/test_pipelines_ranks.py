@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from torch import distributed
@@ -16,9 +19,11 @@ from forks import run_command, run_ranks, start_ranks
 from soundwright.core.errors import UserError
 from soundwright.data.segments import Share
 from soundwright.pipelines.models import verify_model
+from soundwright.pipelines.systems import read_recipe
 from soundwright.pipelines.training import train_recipe
 from soundwright.training.checkpoints import list_checkpoints, read_checkpoint
 from soundwright.training.metrics import read_records
+from soundwright.training.settings import TrainingConfig
 
 pytestmark = pytest.mark.skipif(
     not distributed.is_available(), reason="torch is built without distributed"
@@ -132,3 +137,68 @@ def test_a_stopped_run_of_two_is_saved_once_and_goes_on(run, tmp_path):
 def test_what_to_set_is_said(batch, ranks, says):
     with pytest.raises(UserError, match=says):
         Share(batch, 0, ranks)
+
+
+def test_the_page_names_recipes_and_settings_that_exist():
+    page = (Path(__file__).parents[2] / "docs" / "many-gpus.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:console|bash)\n(.*?)```", page, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line) for line in lines if "-m soundwright train" in line]
+    assert len(commands) == 5
+    for words in commands:
+        recipe = words[words.index("train") + 1]
+        given = [word for before, word in pairwise(words) if before == "--set"]
+        read = read_recipe(recipe, given)
+        for ranks in {"rr-sound-300m": (8, 16), "encodec-16k": (8,)}.get(recipe, (2,)):
+            Share(read.segments.batch, 0, ranks)
+    named = re.findall(r"`training\.([a-z_.]+)", page)
+    known = TrainingConfig().plain()
+    for path in named:
+        table = known
+        for key in path.split("."):
+            assert key in table, path
+            table = table[key]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_batch_script_starts_goes_on_and_ends(tmp_path):
+    """The page's script in a shell, with what Slurm would set and start."""
+    page = (Path(__file__).parents[2] / "docs" / "many-gpus.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "script.sh").write_text(script)
+    place = tmp_path / "bin"
+    place.mkdir()
+    said = {"scontrol": "echo localhost; echo elsewhere", "srun": 'printf "%s\\n" "$@"'}
+    for name, does in said.items():
+        (place / name).write_text(f"#!/bin/bash\n{does}\n")
+        (place / name).chmod(0o755)
+    slurm = {"JOB_ID": 7, "JOB_NODELIST": "x", "NNODES": 2, "GPUS_ON_NODE": 8, "CPUS_PER_TASK": 64}
+    environment = {
+        **os.environ,
+        "PATH": f"{place}:{os.environ['PATH']}",
+        **{f"SLURM_{name}": str(value) for name, value in slurm.items()},
+    }
+
+    def started():
+        finished = subprocess.run(
+            ["bash", "script.sh"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert finished.stderr == ""
+        return finished.stdout.split()
+
+    words = started()
+    assert words[:5] == ["torchrun", "--nnodes", "2", "--nproc-per-node", "8"]
+    assert words[words.index("--rdzv-endpoint") + 1] == "localhost:29500"
+    assert words[-2:] == ["--out", "runs/rr-sound"]
+    begun = tmp_path / "runs" / "rr-sound"
+    begun.mkdir(parents=True)
+    (begun / "recipe.json").touch()
+    assert started() == [*words, "--resume"]
+    (begun / "model").mkdir()
+    (begun / "model" / "model.json").touch()
+    assert started() == []
