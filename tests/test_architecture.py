@@ -12,9 +12,10 @@ from soundwright.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 SURFACE = {
-    "generate": "PROMPT --prompts --model --duration --seed --num-samples --cfg-scale "
-    "--temperature --top-k --top-p --continue-from --out --device --dtype --json",
-    "train": "RECIPE --set --resume --accept-changes --out --json",
+    "generate": "PROMPT --prompts --model --adapter --duration --seed --num-samples --negative "
+    "--best-of --stream --loop --continue-from --infill --span --candidates --cfg-scale "
+    "--temperature --top-k --top-p --out --device --dtype --json",
+    "train": "RECIPE --set --resume --accept-changes --out --estimate --json",
     "demo": "--out --model --seed --json",
     "bench": "MODEL --dtype --device --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
@@ -30,6 +31,7 @@ SURFACE = {
     "models import": "SOURCE --out --name --storage --text-encoder --codec --codebooks --pad-mode "
     "--text-padding --licence --format --json",
     "models export": "MODEL --out --to --storage --json",
+    "models merge": "MODEL --out --adapter --storage --json",
     "recipes list": "--json",
     "recipes show": "RECIPE --set --json",
     "recipes diff": "RECIPE RECIPE --json",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundwright.cli.output import JsonOption, emit_json, emit_text
+from soundwright.cli.output import AdapterOption, JsonOption, emit_json, emit_text
 from soundwright.cli.wishes import (
     STDOUT,
     check_out,
@@ -37,6 +37,7 @@ def generate(
     model: Annotated[
         str, typer.Option(help="Name, model folder, or owner/name on the hub.")
     ] = "bundled",
+    adapters: AdapterOption = None,
     duration: Annotated[float | None, typer.Option(help="Seconds.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first sound; the next one has one more.")] = 0,
     num_samples: Annotated[int, typer.Option(help="Sounds for each prompt.")] = 1,
@@ -146,10 +147,12 @@ def generate(
     part = None if span is None else read_span(span)
 
     from soundwright.core.progress import Meter
+    from soundwright.pipelines.adapters import parse_choice
     from soundwright.pipelines.generation import FILLINGS, check_prompts, load
 
     check_prompts(wanted, str(prompts_file) if prompts_file is not None else "")
-    loaded = load(model, device=device, dtype=dtype)
+    chosen = [parse_choice(adapter) for adapter in adapters or ()]
+    loaded = load(model, device=device, dtype=dtype, adapters=chosen)
     drawing: dict[str, Any] = {
         "seed": seed,
         "negative": negative,

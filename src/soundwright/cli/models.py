@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from soundwright.cli.output import JsonOption, emit_json, emit_table, emit_text, note
+from soundwright.cli.output import AdapterOption, JsonOption, emit_json, emit_table, emit_text, note
 
 app = typer.Typer(
     help="Look at models, bring public ones in and take yours out.", no_args_is_help=True
@@ -59,10 +59,11 @@ def show(model: ModelArgument = "bundled", json: JsonOption = False) -> None:
 
     Example: soundwright models show bundled
     """
+    from soundwright.pipelines.adapters import is_adapter, read_adapter
     from soundwright.pipelines.models import find_model, read_card, read_record
 
     folder = find_model(model)
-    record = read_record(folder)
+    record = read_adapter(folder) if is_adapter(folder) else read_record(folder)
     if json:
         emit_json({"folder": str(folder), "hash": record.hash, **record.model_dump(mode="json")})
         return
@@ -75,10 +76,11 @@ def verify(model: ModelArgument = "bundled", json: JsonOption = False) -> None:
 
     Example: soundwright models verify runs/mine/model
     """
+    from soundwright.pipelines.adapters import is_adapter, verify_adapter
     from soundwright.pipelines.models import find_model, verify_model
 
     folder = find_model(model)
-    record = verify_model(folder)
+    record = verify_adapter(folder) if is_adapter(folder) else verify_model(folder)
     if json:
         emit_json({"folder": str(folder), "hash": record.hash, "files": record.files})
     else:
@@ -190,3 +192,30 @@ def export(
         emit_json({"folder": str(out), "class": kind, "format": to, "hash": record.hash})
     else:
         emit_text(f'{out}: transformers.{kind}.from_pretrained("{out}")')
+
+
+@app.command()
+def merge(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new model's folder.")],
+    adapters: AdapterOption = None,
+    storage: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option("--storage", help="How weights are stored; fp32 loses nothing."),
+    ] = "fp32",
+    json: JsonOption = False,
+) -> None:
+    """Merge adapters into a model: a model folder that needs neither base nor adapters.
+
+    An adapter's folder as MODEL stands for its base with the adapter.
+
+    Example: soundwright models merge bundled --adapter runs/mine/model:0.8 --out mine
+    """
+    from soundwright.pipelines.adapters import parse_choice
+    from soundwright.pipelines.merging import merge_model
+
+    record = merge_model(model, map(parse_choice, adapters or ()), out, storage=storage)
+    if json:
+        emit_json({"folder": str(out), "hash": record.hash, "licence": record.licence})
+    else:
+        emit_text(f"{out}: {record.name} ({record.hash}), licence {record.licence}")

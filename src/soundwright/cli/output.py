@@ -25,6 +25,15 @@ SetOption = Annotated[
     ),
 ]
 
+AdapterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="DIR[:WEIGHT]",
+        help="An adapter to add to the model, as often as needed.",
+    ),
+]
+
 
 def note(text: str) -> None:
     """Tell the person at the keyboard something, on standard error."""

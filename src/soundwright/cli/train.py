@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundwright.cli.output import JsonOption, SetOption, emit_json, emit_text, note
+from soundwright.cli.output import JsonOption, SetOption, emit_json, emit_table, emit_text, note
+
+if TYPE_CHECKING:
+    from soundwright.pipelines.memory import MemoryEstimate
 
 
 def train(
@@ -24,6 +27,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run's folder (default: runs/RECIPE).")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how much memory it would take.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train a recipe; makes the data, codec and tokens that it needs first.
@@ -33,10 +39,13 @@ def train(
 
     Example: soundwright train synth-tiny --set training.steps=100 --out runs/first
     """
-    from soundwright.pipelines.training import train_recipe
+    from soundwright.pipelines.training import estimate_recipe, train_recipe
 
+    if estimate:
+        _show(estimate_recipe(recipe, overrides or ()), json=json)
+        return
     trained = train_recipe(
-        recipe, overrides or (), out=out, resume=resume, accept_changes=accept_changes
+        recipe, overrides or (), out=out, resume=resume, accept_changes=accept_changes, tell=note
     )
     if not trained.speaks:
         return
@@ -57,3 +66,21 @@ def train(
     emit_text(str(trained.model))
     if trained.recipe.kind == "lm":
         note(f'Listen to it: soundwright generate "a dog barks" --model {trained.model}')
+
+
+def _show(estimate: MemoryEstimate, *, json: bool) -> None:
+    if json:
+        emit_json(
+            {
+                "device": str(estimate.device),
+                "bytes": estimate.total,
+                "available": estimate.available,
+                "fits": estimate.fits,
+                "parts": dict(estimate.parts),
+                "remedy": estimate.remedy,
+            }
+        )
+        return
+    rows = [*estimate.parts.items(), ("all", estimate.total)]
+    emit_table(("", "GB"), ((name, f"{amount / 2**30:.2f}") for name, amount in rows))
+    note(estimate.describe())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from soundwright.audio.sound import Sound
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import UserError
+from soundwright.core.files import hash_bytes
 from soundwright.core.protocols import Scorer
 from soundwright.lm.engine_choice import choose_engine
+from soundwright.pipelines.adapters import Adapter, AdapterChoice, gather_adapters
 from soundwright.pipelines.gaps import find_gap
 from soundwright.pipelines.loops import lengthen_for_loop
 from soundwright.pipelines.making import Choice, Made, Progress, fill_spans, make_sounds
@@ -45,20 +48,25 @@ class Model:
     Made by `load`. Its defaults are in `defaults`, its origin in `record`.
     """
 
-    def __init__(self, record: ModelRecord, renderer: Renderer) -> None:
-        self.record = record
+    def __init__(
+        self, record: ModelRecord, renderer: Renderer, adapters: Sequence[Adapter] = ()
+    ) -> None:
+        self.record, self.adapters = record, tuple(adapters)
         self.defaults = GenerationConfig.read(record.settings["generation"])
         self._renderer = renderer
 
     @property
     def name(self) -> str:
-        """What the model calls itself."""
-        return self.record.name
+        """What the model calls itself, with its adapters."""
+        return " + ".join([self.record.name, *(adapter.label for adapter in self.adapters)])
 
     @property
     def hash(self) -> str:
-        """Identity of weights and configuration, 16 hex digits."""
-        return self.record.hash
+        """Identity of weights and configuration, adapters with them, 16 hex digits."""
+        if not self.adapters:
+            return self.record.hash
+        mixture = [self.record.hash, *((one.record.hash, one.weight) for one in self.adapters)]
+        return hash_bytes(json.dumps(mixture).encode())[:16]
 
     @property
     def sample_rate(self) -> int:
@@ -137,7 +145,7 @@ class Model:
             batch_size=batch_size,
             progress=progress,
         )
-        settings = request.describe()
+        settings = self._describe(request)
         return [self._present(one, settings) for one in made]
 
     def stream(
@@ -178,7 +186,7 @@ class Model:
         )
         item = (prompt, seed)
         return SoundStream(
-            Origin(**self._origin(item), settings=request.describe()),
+            Origin(**self._origin(item), settings=self._describe(request)),
             self._renderer.stream(
                 item, request.config, negative=negative, beginning=request.beginning
             ),
@@ -248,7 +256,7 @@ class Model:
         items = [(prompt, seed + number) for number, prompt in enumerate(wanted)]
         made = fill_spans(self._renderer, items, gap, request, candidates, progress)
         infilled = {"sound": hash_samples(given), "span": [*span], "candidates": candidates}
-        settings = {**request.describe(), "infilled": infilled}
+        settings = {**self._describe(request), "infilled": infilled}
         return [self._present(one, settings) for one in made]
 
     def _request(
@@ -279,6 +287,13 @@ class Model:
         )
         return Request(config, negative, beginning, loop)
 
+    def _describe(self, request: Request) -> dict[str, Any]:
+        """The settings that a sound was made with."""
+        if not self.adapters:
+            return request.describe()
+        adapters = [adapter.describe() for adapter in self.adapters]
+        return {**request.describe(), "adapters": adapters}
+
     def _origin(self, item: Item) -> dict[str, Any]:
         prompt, seed = item
         return {
@@ -298,22 +313,33 @@ class Model:
         )
 
 
-def load(name: str | Path = "bundled", *, device: str = "auto", dtype: str = "auto") -> Model:
+def load(
+    name: str | Path = "bundled",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    adapters: Sequence[AdapterChoice] = (),
+) -> Model:
     """Load a model.
 
     Args:
         name: "bundled", the name of an installed model, a model folder, or owner/name on the hub.
+            An adapter's folder stands for its base with the adapter.
         device: auto, cpu, cuda, cuda:N or mps.
         dtype: How the language model's weights are kept: auto, fp32, bf16 or int8.
+        adapters: Folders of adapters that are added to its weights, each alone or in a pair with
+            how much of it is wanted: ["rain", ("bells", 0.5)].
 
     Raises:
-        UserError: There is no such model or device, or the device cannot work in that dtype.
+        UserError: There is no such model or device, the device cannot work in that dtype, or an
+            adapter is for another model.
         MissingWeightsError: The model is known, but its weights are not here.
         CheckpointError: The model is damaged, newer than this Soundwright, or does not generate.
     """
     where = choose_device(device)
-    codec, record, folder = load_codec(name)
-    lm = load_lm(record, folder)
+    below, added = gather_adapters(name, adapters)
+    codec, record, folder = load_codec(below)
+    lm = load_lm(record, folder, added)
     text = TextConfig.read(record.settings["text"], origin=f"the model {name}")
     encoder = load_text_encoder(text.encoder, where)
     renderer = Renderer(
@@ -322,9 +348,9 @@ def load(name: str | Path = "bundled", *, device: str = "auto", dtype: str = "au
         encoder,
         text.preparation,
         # Engines take a model apart: what reads whole sequences is loaded when it is needed.
-        reader=lambda: load_lm(record, folder).to(where),
+        reader=lambda: load_lm(record, folder, added).to(where),
     )
-    return Model(record, renderer)
+    return Model(record, renderer, added)
 
 
 def _repeat(prompts: str | Sequence[str], times: int) -> list[str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import model_validator
+from torch import Tensor
 
 from soundwright.core.config import Config, merge
 from soundwright.core.devices import choose_device
@@ -23,11 +25,19 @@ from soundwright.data.tokens import identify_codec, tokenize
 from soundwright.lm.engine import PlainEngine
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.lm.task import LmTask, LmTaskConfig
+from soundwright.nn.lora import LoraConfig, add_lora
+from soundwright.pipelines.adapters import name_base, write_adapter
 from soundwright.pipelines.cards import write_card
 from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
 from soundwright.pipelines.corpora import draw_weights, gather_corpus, split_corpus
 from soundwright.pipelines.jobs import Job, Workplace, run_job
-from soundwright.pipelines.models import RECORD_FILE, find_model, verify_model, write_model
+from soundwright.pipelines.models import (
+    RECORD_FILE,
+    find_model,
+    read_record,
+    verify_model,
+    write_model,
+)
 from soundwright.pipelines.parts import Codec, CodecChoice, build_codec, load_codec, load_part
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.rendering import Renderer
@@ -37,6 +47,9 @@ from soundwright.text.cache import CachedTextEncoder
 from soundwright.text.encoders import load_text_encoder
 from soundwright.text.preparation import PreparationConfig, draw_text, excluded_term
 from soundwright.training.checkpoints import read_weights
+
+HOW_TO_TRAIN = ("dropout", "checkpointing")
+"""Keys of `lm` that a recipe with `from_model` may set: they are not the model's shape."""
 
 
 class CodecSource(Config):
@@ -60,6 +73,10 @@ class LmRecipe(Recipe):
     kind: Literal["lm"]  # type: ignore[assignment]
     from_model: str | None = None
     """A model to start from, by name or folder: its codec, text and shape are taken over."""
+    from_hash: str | None = None
+    """That model's hash, found by itself, so that a run is not resumed over another model."""
+    adapter: LoraConfig | None = None
+    """Train a small addition to the model instead of all its weights."""
     tokens: Path | None = None
     """Tokens as `soundwright data tokenize` left them; null makes them from `data`."""
     codec: CodecSource
@@ -78,6 +95,12 @@ class LmRecipe(Recipe):
             raise ValueError("tokens are given, and data.manifests or data.scenes as well")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_base(self) -> Self:
+        if self.adapter is not None and self.from_model is None:
+            raise ValueError("an adapter needs a model to be trained on: from_model")
+        return self
+
 
 def inherit_model(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fill a recipe with `from_model` with what it takes over from that model.
@@ -92,8 +115,11 @@ def inherit_model(values: Mapping[str, Any]) -> dict[str, Any]:
     record = verify_model(find_model(str(name)))
     if record.kind != "lm":
         raise CheckpointError(f"{name} is a {record.kind}.", expected="a language model")
-    taken = {**record.settings, "lm": record.parts["lm"]}
-    return {**merge(values, taken), "codec": {"model": str(name)}}
+    own = values.get("lm")
+    own = {key: own[key] for key in HOW_TO_TRAIN if key in own} if isinstance(own, dict) else {}
+    taken = {**record.settings, "lm": {**record.parts["lm"], **own}}
+    codec = {"model": str(name)}
+    return {**merge(values, taken), "codec": codec, "from_hash": record.hash}
 
 
 def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
@@ -107,9 +133,7 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
         load_text_encoder(recipe.text.encoder, device), cache_folder() / "text", device
     )
     seed = recipe.training.seed
-    lm = AudioLm(recipe.lm, seed=seed)
-    if recipe.from_model is not None:
-        load_part(lm, find_model(recipe.from_model), "lm")
+    lm = _build_lm(recipe)
     task = LmTask(lm, encoder, recipe.task, seed)
     codec, choice = _find_codec(recipe, place)
     store = _find_tokens(recipe, codec, place)
@@ -130,24 +154,94 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
 
     def save(checkpoint: Path, folder: Path) -> None:
         weights, _ = read_weights(checkpoint, "lm")
-        write_model(
-            folder,
-            kind="lm",
-            name=recipe.name,
-            parts={
-                "codec": (choice.plain(), codec.state_dict()),
-                "lm": (recipe.lm.plain(), weights),
-            },
-            settings={"text": recipe.text.plain(), "generation": _defaults(recipe).plain()},
-            recipe=recipe.plain(),
-            licence=recipe.licence,
-            card=_write_card(recipe, lm, codec, train, encoder),
-            storage=recipe.storage,
-        )
+        card = _write_card(recipe, lm, codec, train, encoder)
+        if recipe.adapter is None:
+            _write_whole(recipe, folder, weights, (choice, codec), card)
+        else:
+            _write_adapter(recipe, folder, weights, card)
 
     renderer = Renderer(PlainEngine(lm), codec, encoder, recipe.text.preparation)
     hooks = (LmSamples(recipe.samples, _defaults(recipe), renderer),)
     return Job(task, batches, held_out, save, hooks)
+
+
+def _build_lm(recipe: LmRecipe) -> AudioLm:
+    """The language model as training begins with it."""
+    seed = recipe.training.seed
+    if recipe.from_model is None:
+        return AudioLm(recipe.lm, seed=seed)
+    folder = find_model(recipe.from_model)
+    # Without initial weights, which would be drawn for minutes for nothing.
+    with torch.device("meta"):
+        lm = AudioLm(recipe.lm)
+    load_part(lm.to_empty(device="cpu"), folder, "lm")
+    if recipe.adapter is not None:
+        base = read_record(folder)
+        if TextConfig.read(base.settings["text"]) != recipe.text:
+            raise ConfigError(
+                "The recipe reads texts in another way than the model that it adapts.",
+                change="Leave the section text out, or train without adapter.",
+            )
+        add_lora(lm, recipe.adapter, seed)
+    return lm
+
+
+def _write_whole(
+    recipe: LmRecipe,
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    codec: tuple[CodecChoice, Codec],
+    card: str,
+) -> None:
+    # How activations were kept in training is no part of the model.
+    shape = recipe.lm.model_copy(update={"checkpointing": False})
+    write_model(
+        folder,
+        kind="lm",
+        name=recipe.name,
+        parts={
+            "codec": (codec[0].plain(), codec[1].state_dict()),
+            "lm": (shape.plain(), weights),
+        },
+        settings={"text": recipe.text.plain(), "generation": _defaults(recipe).plain()},
+        recipe=recipe.plain(),
+        licence=recipe.licence,
+        card=card,
+        storage=recipe.storage,
+    )
+
+
+def _write_adapter(
+    recipe: LmRecipe, folder: Path, weights: Mapping[str, Tensor], card: str
+) -> None:
+    assert recipe.from_model is not None
+    assert recipe.adapter is not None
+    write_adapter(
+        folder,
+        name=recipe.name,
+        base=name_base(recipe.from_model, read_record(find_model(recipe.from_model))),
+        config=recipe.adapter,
+        weights=weights,
+        recipe=recipe.plain(),
+        licence=recipe.licence,
+        card=card,
+        storage=recipe.storage,
+    )
+
+
+def choose_codec(recipe: LmRecipe) -> CodecChoice:
+    """The codec of a recipe, without its weights, which may be yet to be trained.
+
+    Raises:
+        UserError: There is no such model or recipe.
+    """
+    if recipe.codec.recipe is not None:
+        return _read_codec_recipe(recipe.codec.recipe, recipe).codec
+    assert recipe.codec.model is not None
+    record = read_record(find_model(recipe.codec.model))
+    if "codec" not in record.parts:
+        raise CheckpointError(f"The model {recipe.codec.model} has no codec.")
+    return CodecChoice.read(record.parts["codec"])
 
 
 def _find_codec(recipe: LmRecipe, place: Workplace) -> tuple[Codec, CodecChoice]:
@@ -162,13 +256,17 @@ def _find_codec(recipe: LmRecipe, place: Workplace) -> tuple[Codec, CodecChoice]
 
 def _train_codec(name: str, recipe: LmRecipe, place: Workplace) -> Path:
     """Train the codec on the same data as the language model (section 4.2 of the paper)."""
-    values = {**compose_recipe(name), "data": recipe.data.plain()}
-    codec_recipe = CodecRecipe.read(values, origin=f"recipe {name}")
+    codec_recipe = _read_codec_recipe(name, recipe)
     _check_shape(recipe, build_codec(codec_recipe.codec))
     inside = Workplace(place.run / "codec", place.data, place.resume, place.accept_changes)
     if not (inside.model / RECORD_FILE).is_file():
         run_job(prepare_codec(codec_recipe, inside), codec_recipe, inside)
     return inside.model
+
+
+def _read_codec_recipe(name: str, recipe: LmRecipe) -> CodecRecipe:
+    values = {**compose_recipe(name), "data": recipe.data.plain()}
+    return CodecRecipe.read(values, origin=f"recipe {name}")
 
 
 def _check_shape(recipe: LmRecipe, codec: Codec) -> None:
@@ -228,8 +326,15 @@ def _write_card(
         "steps": recipe.training.steps,
         "regularizer": f"{recipe.task.regularizer.kind}, weight {recipe.task.regularizer.weight:g}",
     }
+    if recipe.adapter is not None:
+        trained = sum(p.numel() for p in lm.parameters() if p.requires_grad)
+        facts["adapter"] = (
+            f"LoRA of rank {recipe.adapter.rank}, alpha {recipe.adapter.alpha:g}, "
+            f"{trained / 1e6:.2f} M of the parameters"
+        )
     lineage = ""
     if recipe.from_model is not None:
         start = verify_model(find_model(recipe.from_model))
-        lineage = f"Fine-tuned from {start.name} ({start.hash}, {start.licence})."
+        verb = "Fine-tuned from" if recipe.adapter is None else "An adapter for"
+        lineage = f"{verb} {start.name} ({start.hash}, {start.licence})."
     return write_card(recipe, facts, train, lineage=lineage)

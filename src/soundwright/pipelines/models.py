@@ -10,26 +10,28 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
 from torch import Tensor
 
 from soundwright.core.errors import CheckpointError, MissingWeightsError, UserError, nearest
 from soundwright.core.files import (
     cache_folder,
-    folder_atomic,
     hash_bytes,
     hash_file,
-    read_json,
     write_json,
     write_text,
 )
 from soundwright.core.hub import fetch_folder
 from soundwright.core.records import Record
+from soundwright.pipelines.folders import (
+    folder_replaced,
+    hash_files,
+    read_described,
+    verify_files,
+)
 from soundwright.pipelines.storage import Storage, read_weights, write_weights
 from soundwright.pipelines.text_folders import TEXT_FOLDER, copier_of, name_text_encoder
 from soundwright.pipelines.weight_files import stream_weights
@@ -38,11 +40,12 @@ FORMAT_VERSION = 1
 BUNDLED = "bundled"
 RECORD_FILE = "model.json"
 CARD_FILE = "card.md"
+ADAPTER_FILE = "adapter.json"
+"""What an adapter's folder has in the place of `RECORD_FILE`; see `adapters`."""
 
 FOREIGN_FILES = ("config.json", "state_dict.bin", "compression_state_dict.bin")
 """What transformers' and AudioCraft's models have, and ours do not."""
 
-_FETCH_AGAIN = "Copy or fetch the model again, or take it from its training run."
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -136,9 +139,7 @@ def write_model(
     stored: dict[str, Storage] = dict(storage) if isinstance(storage, Mapping) else {}
     if not isinstance(storage, Mapping):
         stored = dict.fromkeys(parts, storage)
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    with folder_atomic(fresh) as inside:
+    with folder_replaced(folder) as inside:
         for part, (_, weights) in parts.items():
             _write_part(inside / f"{part}.safetensors", weights, stored[part])
         if text_encoder is not None:
@@ -153,16 +154,9 @@ def write_model(
             parts={part: dict(configuration) for part, (configuration, _) in parts.items()},
             settings=dict(settings),
             recipe=dict(recipe),
-            files={
-                file.relative_to(inside).as_posix(): hash_file(file)
-                for file in sorted(inside.rglob("*"))
-                if file.is_file()
-            },
+            files=hash_files(inside),
         )
         write_json(inside / RECORD_FILE, record.model_dump(mode="json"))
-    if folder.exists():
-        shutil.rmtree(folder)
-    fresh.rename(folder)
     return record.found_in(folder)
 
 
@@ -175,19 +169,7 @@ def read_record(folder: Path) -> ModelRecord:
     path = folder / RECORD_FILE
     if not path.is_file():
         raise _no_model(folder)
-    values = read_json(path)
-    version = values.get("format_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{folder} has model format {version}; this Soundwright reads up to {FORMAT_VERSION}.",
-            change="Install a newer Soundwright.",
-        )
-    try:
-        return ModelRecord.model_validate(values).found_in(folder)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        raise CheckpointError(f"{path} is damaged: {key}: {fault['msg']}.") from error
+    return read_described(path, ModelRecord, FORMAT_VERSION).found_in(folder)
 
 
 def verify_model(folder: Path) -> ModelRecord:
@@ -197,17 +179,7 @@ def verify_model(folder: Path) -> ModelRecord:
         CheckpointError: Names the first file that is missing or differs.
     """
     record = read_record(folder)
-    for name, expected in record.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing from the model.", change=_FETCH_AGAIN)
-        found = hash_file(path)
-        if found != expected:
-            raise CheckpointError(
-                f"{path} is damaged: its SHA-256 begins with {found[:12]}.",
-                expected=expected[:12],
-                change=_FETCH_AGAIN,
-            )
+    verify_files(folder, record.files)
     return record
 
 
@@ -273,7 +245,7 @@ def find_model(name: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if _HUB_NAME.fullmatch(str(name)):
-        files = (RECORD_FILE, CARD_FILE, "*.safetensors", f"{TEXT_FOLDER}/*")
+        files = (RECORD_FILE, ADAPTER_FILE, CARD_FILE, "*.safetensors", f"{TEXT_FOLDER}/*")
         return fetch_folder(str(name), files)
     raise UserError(
         f"There is no model {str(name)!r}: {nearest(str(name), {*known, BUNDLED})}",
@@ -287,6 +259,11 @@ def bundled_folder() -> Path:
 
 
 def _no_model(folder: Path) -> CheckpointError:
+    if (folder / ADAPTER_FILE).is_file():
+        return CheckpointError(
+            f"{folder} holds an adapter, which is no model without its base.",
+            change=f"Merge them first: soundwright models merge {folder} --out DIR",
+        )
     foreign = [name for name in FOREIGN_FILES if (folder / name).is_file()]
     if foreign:
         return CheckpointError(

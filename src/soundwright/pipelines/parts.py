@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import torch
 from pydantic import model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
@@ -15,6 +16,7 @@ from soundwright.codecs.stereo import StereoCodec
 from soundwright.core.config import Config
 from soundwright.core.errors import CheckpointError
 from soundwright.lm.model import AudioLm, LmConfig
+from soundwright.pipelines.adapters import Adapter, add_adapters, check_base
 from soundwright.pipelines.models import ModelRecord, find_model, read_part, verify_model
 
 Codec = CompactCodec | EncodecCodec | StereoCodec
@@ -67,12 +69,19 @@ def load_codec(name: str | Path) -> tuple[Codec, ModelRecord, Path]:
     return codec.eval(), record, folder
 
 
-def load_lm(record: ModelRecord, folder: Path) -> AudioLm:
+def load_lm(record: ModelRecord, folder: Path, adapters: Sequence[Adapter] = ()) -> AudioLm:
     """The language model of a verified model folder, in evaluation mode.
 
+    Args:
+        record: The model's.
+        folder: The model's.
+        adapters: Those that are merged into its weights.
+
     Raises:
+        UserError: An adapter is for another model.
         CheckpointError: The model has none, or its weights do not fit.
     """
+    check_base(adapters, record)
     if "lm" not in record.parts:
         raise CheckpointError(
             f"The model {record.name} is a {record.kind}.", expected="a language model"
@@ -81,25 +90,29 @@ def load_lm(record: ModelRecord, folder: Path) -> AudioLm:
     # Without initial weights, which would be drawn for minutes and held in memory for nothing.
     with torch.device("meta"):
         lm = AudioLm(config)
-    load_part(lm, folder, "lm", assign=True)
+    weights = add_adapters(read_part(folder, "lm"), adapters)
+    _load(lm, weights, folder / "lm.safetensors", assign=True)
     return lm.eval()
 
 
-def load_part(module: nn.Module, folder: Path, part: str, *, assign: bool = False) -> None:
+def load_part(module: nn.Module, folder: Path, part: str) -> None:
     """Load the weights of one part of a model folder.
 
     Args:
         module: Where to.
         folder: The model's.
         part: Name of the part.
-        assign: Put the weights in the place of the module's instead of copying them.
 
     Raises:
         CheckpointError: The weights do not fit the configuration beside them.
     """
+    _load(module, read_part(folder, part), folder / f"{part}.safetensors")
+
+
+def _load(
+    module: nn.Module, weights: Mapping[str, Tensor], path: Path, *, assign: bool = False
+) -> None:
     try:
-        module.load_state_dict(read_part(folder, part), assign=assign)
+        module.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
-        raise CheckpointError(
-            f"{folder / part}.safetensors does not fit its configuration: {error}"
-        ) from error
+        raise CheckpointError(f"{path} does not fit its configuration: {error}") from error

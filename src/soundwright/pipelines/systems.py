@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import torch
+
 from soundwright.core.config import merge, parse_override
 from soundwright.core.errors import ConfigError, nearest
+from soundwright.core.ranks import Ranks
 from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
 from soundwright.pipelines.jobs import Job, Workplace
 from soundwright.pipelines.lm_system import LmRecipe, inherit_model, prepare_lm
+from soundwright.pipelines.memory import MemoryEstimate, estimate_memory
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.tagger_system import TaggerRecipe, prepare_tagger
 
@@ -24,12 +28,14 @@ class System:
     """Its configuration."""
     prepare: Callable[[Any, Workplace], Job[Any]]
     """Makes what a run needs from such a recipe."""
+    estimate: Callable[[Any, torch.device, Ranks], MemoryEstimate | None] | None = None
+    """Says how much memory a run takes; None where nothing is known of it."""
 
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
         "codec": System(CodecRecipe, prepare_codec),
-        "lm": System(LmRecipe, prepare_lm),
+        "lm": System(LmRecipe, prepare_lm, estimate_memory),
         "tagger": System(TaggerRecipe, prepare_tagger),
     }
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundwright.core.devices import claim_device
+import torch
+
+from soundwright.core.devices import choose_device, claim_device
 from soundwright.core.errors import UserError
 from soundwright.core.files import write_json
 from soundwright.core.ranks import Ranks, open_ranks
 from soundwright.data.segments import Share
 from soundwright.pipelines.jobs import Workplace, run_job
+from soundwright.pipelines.memory import MemoryEstimate
 from soundwright.pipelines.recipe import Recipe
 from soundwright.pipelines.systems import SYSTEMS, read_recipe
 from soundwright.training.loop import TrainingResult
@@ -39,6 +42,7 @@ def train_recipe(
     out: Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Trained:
     """Train a recipe until it is done; its model is then in `out/model`.
 
@@ -52,6 +56,7 @@ def train_recipe(
         resume: Go on with the run in `out`. One that has no checkpoint yet starts again, with
             the data that it has made so far.
         accept_changes: Resume although settings differ from the run's.
+        tell: Told how much memory the run will take, before anything is made.
 
     Raises:
         UserError: A recipe, folder or data set that cannot be used; see `training.loop.train`.
@@ -59,8 +64,9 @@ def train_recipe(
     """
     with open_ranks() as ranks:
         recipe = read_recipe(name, overrides)
-        claim_device(recipe.training.device, ranks)
+        device = claim_device(recipe.training.device, ranks)
         _check_batch(recipe, ranks)
+        estimate = _estimate(recipe, device, ranks)
         folder = run_folder(recipe, out)
         place = Workplace(folder, folder / "data", resume, accept_changes, ranks)
 
@@ -71,13 +77,36 @@ def train_recipe(
 
         ranks.decide(begin)
         _check_shared(folder, ranks)
+        if tell is not None and estimate is not None and ranks.is_first:
+            tell(estimate.describe())
         job = ranks.lead(lambda: SYSTEMS[recipe.kind].prepare(recipe, place))
         return Trained(recipe, place.model, run_job(job, recipe, place), ranks.is_first)
+
+
+def estimate_recipe(name: str, overrides: Iterable[str] = ()) -> MemoryEstimate:
+    """How much memory the training of a recipe takes, on the device that it would use here.
+
+    Raises:
+        UserError: The recipe cannot be used, or nothing is known of its kind.
+    """
+    recipe = read_recipe(name, overrides)
+    found = _estimate(recipe, choose_device(recipe.training.device), Ranks())
+    if found is None:
+        raise UserError(
+            f"The memory of {name} cannot be told before it is trained.",
+            expected="a recipe of a language model, with a number as segments.duration",
+        )
+    return found
 
 
 def run_folder(recipe: Recipe, out: Path | None) -> Path:
     """The folder of a recipe's run."""
     return Path("runs") / recipe.name if out is None else Path(out)
+
+
+def _estimate(recipe: Recipe, device: torch.device, ranks: Ranks) -> MemoryEstimate | None:
+    estimate = SYSTEMS[recipe.kind].estimate
+    return None if estimate is None else estimate(recipe, device, ranks)
 
 
 def _check_batch(recipe: Recipe, ranks: Ranks) -> None:

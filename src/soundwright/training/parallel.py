@@ -21,6 +21,8 @@ from soundwright.training.gradients import GradientAverager
 
 BYTES_A_PARAMETER = 20
 """fp32 weights, gradients, both moments and the average."""
+BYTES_A_FROZEN = 4
+"""Of a parameter that is not trained: fp32 weights."""
 SHARE_OF_DEVICE = 0.35
 """With more than this of a GPU for the parameters, "auto" shards: activations need the rest."""
 
@@ -162,7 +164,7 @@ def place(
     Raises:
         ConfigError: Several players shall be sharded.
     """
-    if not ranks.are_many or not _shards(players, config, device):
+    if not ranks.are_many or not must_shard(players, config, device):
         return {name: Replica(module, ranks) for name, module in players.items()}
     if len(players) > 1:
         raise ConfigError(
@@ -180,11 +182,16 @@ def find_blocks(module: nn.Module) -> list[nn.Module]:
     return [item for items in lists for item in items]
 
 
-def _shards(players: dict[str, nn.Module], config: ParallelConfig, device: torch.device) -> bool:
+def must_shard(players: dict[str, nn.Module], config: ParallelConfig, device: torch.device) -> bool:
+    """Whether several ranks divide the modules of a run when they train on devices like this."""
     if config.kind != "auto":
         return config.kind == "fsdp"
     if device.type != "cuda" or len(players) > 1:
         return False
-    count = sum(value.numel() for module in players.values() for value in module.parameters())
+    needed = sum(
+        value.numel() * (BYTES_A_PARAMETER if value.requires_grad else BYTES_A_FROZEN)
+        for module in players.values()
+        for value in module.parameters()
+    )
     memory = torch.cuda.get_device_properties(device).total_memory
-    return count * BYTES_A_PARAMETER > SHARE_OF_DEVICE * memory
+    return needed > SHARE_OF_DEVICE * memory
