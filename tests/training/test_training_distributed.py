@@ -53,7 +53,8 @@ def two_resumed(one, two, tmp_path_factory):
     """Runs that two ranks of each kind have ended, by who began them and the kind."""
     folder = tmp_path_factory.mktemp("resumed")
     for kind in KINDS:
-        for begun, place in (("one", one), ("same", two / kind)):
+        (other,) = set(KINDS) - {kind}
+        for begun, place in (("one", one), ("same", two / kind), ("other", two / other)):
             halve(place, folder / f"{begun}-{kind}")
     check(run_ranks(run, "resumed", folder))
     return folder
@@ -168,8 +169,11 @@ def test_a_checkpoint_of_two_ranks_resumes_on_one(one, two, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_of_one_rank_resumes_on_two(one, two_resumed, kind):
-    assert_same_curve(two_resumed / f"one-{kind}", one)
+@pytest.mark.parametrize("begun", ["one", "other"])
+def test_a_checkpoint_of_one_rank_or_of_the_other_kind_resumes_on_two(
+    one, two_resumed, begun, kind
+):
+    assert_same_curve(two_resumed / f"{begun}-{kind}", one)
 
 
 @pytest.mark.parametrize("kind", KINDS)
