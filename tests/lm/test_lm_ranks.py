@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 
+from forks import run_ranks
 from soundwright.lm.representations import Representations, gather_ranks
 from soundwright.lm.similarity import RrConfig, regularize
 
@@ -24,10 +25,9 @@ def _loss(weight, states, text, valid, captions):
     return report.loss, report.valid
 
 
-def _work(rank, store, results):
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=WORLD
-    )
+def _work(results):
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
     try:
         weight = torch.eye(4).requires_grad_()
         share = slice(3 * rank, 3 * rank + 3)
@@ -41,7 +41,8 @@ def _work(rank, store, results):
 
 @pytest.mark.skipif(not distributed.is_available(), reason="torch is built without distributed")
 def test_gathered_rr_equals_one_process(tmp_path):
-    multiprocessing.spawn(_work, (tmp_path / "store", tmp_path / "result"), nprocs=WORLD)
+    ends = run_ranks(_work, tmp_path / "result", count=WORLD)
+    assert [end.status for end in ends] == [0, 0], "".join(end.errors for end in ends)
     weight = torch.eye(4).requires_grad_()
     loss, valid = _loss(weight, *_whole())
     loss.backward()
