@@ -415,7 +415,8 @@ def test_sigint_finishes_the_step_and_saves(tmp_path):
     assert same(weights_of(resumed.line), weights_of(whole.line))
 
 
-def test_a_second_sigint_stops_at_once(tmp_path):
+def test_a_second_sigint_stops_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("soundwright.training.interrupts.IMPATIENT_S", 0.0)
     with pytest.raises(KeyboardInterrupt) as caught:
         train(LineTask(), Interrupting(7, 7), settings(), tmp_path / "run")
     assert not isinstance(caught.value, TrainingInterrupted)
