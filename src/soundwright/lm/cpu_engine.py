@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from soundwright.core.protocols import TextStates
 from soundwright.lm.cache import sinusoidal_positions
 from soundwright.lm.engine import stack_rows
-from soundwright.lm.layers import NORM_EPS, Block, attend, visible_text
+from soundwright.lm.layers import NORM_EPS, Block, visible_text
 from soundwright.lm.model import AudioLm
 from soundwright.lm.sampling import SamplingConfig, guide, sample
 from soundwright.nn.packing import WeightType, pack_linear
@@ -239,17 +239,11 @@ def _mix(
 ) -> Tensor:
     """Attention: [R, H, S, d] over [R, H, n, d] to [R * S, H * d]."""
     R, H, S, d = query.shape
-    if S > 1:
-        visible = None if bias is None else bias[:, None, None].isfinite()
-        mixed = attend(query, keys, values, visible=visible, causal=causal)
-        return mixed.transpose(1, 2).reshape(R * S, H * d)
-    # For one query plain products are faster than the fused kernel, with the keys on the left.
-    column = (query * d**-0.5).view(R * H, d, 1)
-    scores = torch.bmm(keys.flatten(0, 1), column).view(R, H, -1)
-    if bias is not None:
-        scores.add_(bias[:, None])
-    weights = scores.softmax(-1).view(R * H, 1, -1)
-    return torch.bmm(weights, values.flatten(0, 1)).view(R, H * d)
+    mask = None if bias is None else bias[:, None, None]
+    mixed = F.scaled_dot_product_attention(
+        query, keys, values, attn_mask=mask, is_causal=causal and S > 1
+    )
+    return mixed.transpose(1, 2).reshape(R * S, H * d)
 
 
 def _copy_norm(norm: nn.LayerNorm) -> _Norm:

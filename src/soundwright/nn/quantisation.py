@@ -107,8 +107,8 @@ class _Fbgemm:
 
     @staticmethod
     def _greatest(x: Tensor) -> Tensor:
-        """Greatest magnitude of each row, in one operation where `abs` and `amax` are two."""
-        return torch.linalg.vector_norm(x, torch.inf, -1, True).clamp_min_(_LEAST)
+        """Greatest magnitude of each row; faster in two operations than as a norm."""
+        return x.abs().amax(-1, True).clamp_min_(_LEAST)
 
 
 class _WeightOnly:
