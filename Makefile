@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := 2.13.0
 # Files to test, such as `make test TESTS=tests/lm`.
 TESTS ?= tests
+# Benchmarks that need recordings of ESC-10.
+RECORDED := int8_quality near_copies bundled_model
 
 .PHONY: help setup demo test lint format bench clean
 .DEFAULT_GOAL := help
@@ -37,14 +39,18 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# `make bench RECORDINGS=FOLDER` measures the bundled model as well; FOLDER holds ESC-10.
+# `make bench RECORDINGS=FOLDER` measures the bundled model on recordings as well; FOLDER holds ESC-10.
 bench: $(VENV)/.dev
-	@for file in $(filter-out benchmarks/bundled_model.py,$(wildcard benchmarks/*.py)); do \
-		echo "== $$file"; $(BIN)/python $$file || exit 1; \
+	$(BIN)/soundwright bench
+	@for name in $(filter-out $(RECORDED),$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+		echo "== $$name"; \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; \
 	done
-	@if [ -n "$(RECORDINGS)" ]; then \
-		$(BIN)/python benchmarks/bundled_model.py --recordings "$(RECORDINGS)"; \
-	fi
+	@if [ -n "$(RECORDINGS)" ]; then for name in $(RECORDED); do \
+		echo "== $$name"; \
+		$(BIN)/python benchmarks/$$name.py --recordings "$(RECORDINGS)" \
+			--out benchmarks/results/$$name.json || exit 1; \
+	done; else echo "Left out without RECORDINGS=FOLDER: $(RECORDED)"; fi
 
 setup: $(VENV)/.dev
 
