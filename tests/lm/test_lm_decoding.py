@@ -134,7 +134,7 @@ def test_windows_continue_what_is_there(lively, text, known):
     tokens = generate(PlainEngine(lm), text, 20, [1, 2, 3], config, prompt_tokens=prompt)
     expected = prompt
     while expected.shape[-1] < 20:
-        start, stop = next_window(expected.shape[-1], 20, 8, 3)
+        start, stop = next_window(expected.shape[-1], 20, 8 - lm.pattern.lag, 3)
         part = generate(
             PlainEngine(lm),
             text,
@@ -145,6 +145,13 @@ def test_windows_continue_what_is_there(lively, text, known):
         )
         expected = torch.cat([expected[..., :start], part], dim=-1)
     assert torch.equal(tokens, expected)
+
+
+def test_a_long_sound_is_never_made_behind_the_steps_of_training():
+    config = DecodingConfig(window=10, overlap=4)
+    assert [config.hold(frames, 3) for frames in (9, 10, 11, 500)] == [9, 10, 7, 7]
+    assert DecodingConfig(window=10, overlap=8).hold(11, 3) == 9
+    assert DecodingConfig().hold(500, 3) == 500
 
 
 def test_windows_cover_the_sound():

@@ -34,7 +34,9 @@ def _token_by_token(lm, text, tokens, config, first=0, negative=None):
     """Each token from a forward pass of its own over what precedes it, in float64."""
     lm = copy.deepcopy(lm).double()
     K, frames = tokens.shape
-    lag, window = lm.pattern.lag, min(frames, config.window or frames)
+    lag = lm.pattern.lag
+    fits = config.window is None or frames <= config.window
+    window = frames if fits else config.window - lag
     means, done = [[], []], first
     while done < frames:
         start, stop = next_window(done, frames, window, config.primed)

@@ -33,7 +33,8 @@ class DecodingConfig(SamplingConfig):
     window: int | None = None
     """Most frames that the model reads at once: what it was trained on. None sets no limit."""
     overlap: int | None = None
-    """Frames of the sound so far that prime a further window; None is half the window."""
+    """Frames of the sound so far that prime a further window; None is four fifths of the window, as
+    in AudioGen. With less, what the model forgets at once is heard: events begin at the seams."""
     tail: Literal["continue", "special"] = "continue"
     """What codebooks read behind their last frame while later codebooks catch up. "continue": they
     go on, and what lies beyond the end is cut off. "special": the special token, as AudioCraft
@@ -53,7 +54,18 @@ class DecodingConfig(SamplingConfig):
     @property
     def primed(self) -> int:
         """Frames that prime a further window."""
-        return (self.window or 0) // 2 if self.overlap is None else self.overlap
+        return (self.window or 0) * 4 // 5 if self.overlap is None else self.overlap
+
+    def hold(self, frames: int, lag: int) -> int:
+        """Frames of a sound of `frames` frames that are made in one window.
+
+        What fits into the window is made at once. In a longer sound, windows end `lag` frames
+        earlier: a frame is whole only `lag` steps after its first codebook, and at steps behind
+        the window, where the model read nothing in training, what it draws would be heard.
+        """
+        if self.window is None or frames <= self.window:
+            return frames
+        return max(self.primed + 1, self.window - lag)
 
 
 def generate(
@@ -144,7 +156,7 @@ def _stream(
         recent = prompt_tokens.to(device)
         yield recent
     begin, done = 0, recent.shape[-1]
-    window = min(frames, config.window or frames)
+    window = config.hold(frames, lag)
     session = engine.begin(*texts, config, window + lag)
     chance = Chance(seeds, K, device)
     while done < frames:

@@ -46,7 +46,7 @@ def measure_likelihood(
     states, mask = (part.to(device) for part in stack_rows(text, negative, guidance=0.0))
     frames = tokens.shape[-1]
     assert first < frames, f"frame {first} of {frames}"
-    window = min(frames, config.window or frames)
+    window = config.hold(frames, lm.pattern.lag)
     tokens = tokens.to(device)[None]
     sums, count, done = torch.zeros(2, dtype=torch.float64), 0, first
     while done < frames:
