@@ -114,7 +114,7 @@ class Renderer:
                 self.waveforms.frames(config.duration),
                 [seed],
                 self._decoding(config),
-                every=self.waveforms.portion,
+                every=self.waveforms.portion // 2,
                 prompt_tokens=self._begin(beginning, 1),
                 negative=None if negative is None else self._read([negative]),
             )
