@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -69,41 +69,42 @@ def estimate_memory(recipe: LmRecipe, device: torch.device, ranks: Ranks) -> Mem
     if recipe.segments.duration is None:
         return None
     frames = _count_frames(recipe)
-    available = measure_memory(device)
-    estimate = MemoryEstimate(_count(recipe, frames, device, ranks), device, available)
+    weights = _count_weights(recipe, device, ranks)
+    activations = _count_activations(recipe, frames, device, ranks)
+    parts = {**weights, "activations": activations}
+    estimate = MemoryEstimate(parts, device, measure_memory(device))
     if estimate.fits:
         return estimate
-    return MemoryEstimate(
-        estimate.parts, device, available, _find_remedy(recipe, frames, estimate, ranks)
-    )
+    assert estimate.available is not None
+    room = estimate.available - sum(weights.values())
+    for overrides, changed in _lowered(recipe):
+        if _count_activations(changed, frames, device, ranks) <= room:
+            wanted = " ".join(f"--set {override}" for override in overrides)
+            return replace(estimate, remedy=f"Give {wanted}.")
+    if recipe.adapter is None:
+        remedy = "Train an adapter (soundwright recipes show finetune-lora), or a smaller model."
+        return replace(estimate, remedy=remedy)
+    return replace(estimate, remedy="Shorten segments.duration, or take a smaller model.")
 
 
-def _count(recipe: LmRecipe, frames: int, device: torch.device, ranks: Ranks) -> dict[str, int]:
+def _count_weights(recipe: LmRecipe, device: torch.device, ranks: Ranks) -> dict[str, int]:
+    """What stays in memory from step to step."""
     with torch.device("meta"):
         lm = AudioLm(recipe.lm)
     if recipe.adapter is not None:
         add_lora(lm, recipe.adapter, seed=0)
-    training = recipe.training
     weights = sum(value.numel() for value in lm.parameters())
     trained = sum(value.numel() for value in lm.parameters() if value.requires_grad)
-    shape = StepShape(
-        batch=math.ceil(recipe.segments.batch / ranks.count),
-        steps=frames,
-        text=TEXT_TOKENS,
-        bf16=uses_bf16(device, training.precision),
-        device=device.type,
-    )
     parts = {
         "weights": FP32 * weights,
         "gradients": FP32 * trained,
         "optimizer": 2 * FP32 * trained,
-        "average": FP32 * trained if training.average is not None else 0,
+        "average": FP32 * trained if recipe.training.average is not None else 0,
     }
-    if ranks.are_many and must_shard({"lm": lm}, training.parallel, device):
+    if ranks.are_many and must_shard({"lm": lm}, recipe.training.parallel, device):
         parts = {name: amount // ranks.count for name, amount in parts.items()}
     elif ranks.are_many:
         parts["exchange"] = FP32 * trained
-    parts["activations"] = estimate_activations(recipe.lm, shape, recipe.adapter)
     encoder = min(ENCODERS, key=lambda width: abs(width - recipe.lm.text_width))
     parts["text encoder"] = int(FP32 * ENCODERS[encoder])
     if device.type == "cuda":
@@ -111,22 +112,22 @@ def _count(recipe: LmRecipe, frames: int, device: torch.device, ranks: Ranks) ->
     return parts
 
 
+def _count_activations(recipe: LmRecipe, frames: int, device: torch.device, ranks: Ranks) -> int:
+    shape = StepShape(
+        batch=math.ceil(recipe.segments.batch / ranks.count),
+        steps=frames,
+        text=TEXT_TOKENS,
+        bf16=uses_bf16(device, recipe.training.precision),
+        device=device.type,
+    )
+    return estimate_activations(recipe.lm, shape, recipe.adapter)
+
+
 def _count_frames(recipe: LmRecipe) -> int:
     assert recipe.segments.duration is not None
     with torch.device("meta"):
         codec = build_codec(choose_codec(recipe))
     return math.ceil(recipe.segments.duration * codec.sample_rate / codec.hop_length)
-
-
-def _find_remedy(recipe: LmRecipe, frames: int, estimate: MemoryEstimate, ranks: Ranks) -> str:
-    """The first of ever stronger changes with which the device is large enough."""
-    for overrides, changed in _lowered(recipe):
-        parts = _count(changed, frames, estimate.device, ranks)
-        if MemoryEstimate(parts, estimate.device, estimate.available).fits:
-            return "Give " + " ".join(f"--set {override}" for override in overrides) + "."
-    if recipe.adapter is None:
-        return "Train an adapter (soundwright recipes show finetune-lora), or a smaller model."
-    return "Shorten segments.duration, or take a smaller model."
 
 
 def _lowered(recipe: LmRecipe) -> Iterator[tuple[list[str], LmRecipe]]:
