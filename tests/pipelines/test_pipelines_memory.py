@@ -12,7 +12,7 @@ from soundwright.core.ranks import Ranks
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.nn.lora import LoraConfig, add_lora
 from soundwright.pipelines import memory
-from soundwright.pipelines.lm_system import CodecSource
+from soundwright.pipelines.lm_recipe import CodecSource
 from soundwright.pipelines.memory import GIB, estimate_memory
 from soundwright.pipelines.recipe import list_recipes
 from soundwright.pipelines.systems import read_recipe

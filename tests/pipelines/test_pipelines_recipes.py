@@ -3,7 +3,7 @@ import torch
 
 from soundwright.core.errors import CheckpointError, ConfigError, UserError
 from soundwright.lm.model import AudioLm
-from soundwright.pipelines.lm_system import LmRecipe
+from soundwright.pipelines.lm_recipe import LmRecipe
 from soundwright.pipelines.recipe import compare_recipes, compose_recipe, list_recipes
 from soundwright.pipelines.systems import SYSTEMS, read_recipe
 

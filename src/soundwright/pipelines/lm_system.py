@@ -5,32 +5,31 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import model_validator
 from torch import Tensor
 
-from soundwright.core.config import Config, merge
 from soundwright.core.devices import choose_device
-from soundwright.core.errors import CheckpointError, ConfigError, UserError
+from soundwright.core.errors import ConfigError, UserError
 from soundwright.core.files import cache_folder
 from soundwright.core.protocols import TextEncoder
 from soundwright.core.records import Clip
 from soundwright.data.manifest import Manifest
-from soundwright.data.segments import TokenSegmentConfig, TokenSegments
+from soundwright.data.segments import TokenSegments
 from soundwright.data.store import TokenStore
 from soundwright.data.tokens import identify_codec, tokenize
 from soundwright.lm.engine import PlainEngine
-from soundwright.lm.model import AudioLm, LmConfig
-from soundwright.lm.task import LmTask, LmTaskConfig
-from soundwright.nn.lora import LoraConfig, add_lora
+from soundwright.lm.model import AudioLm
+from soundwright.lm.task import LmTask
+from soundwright.nn.lora import add_lora
 from soundwright.pipelines.adapters import name_base, write_adapter
 from soundwright.pipelines.cards import write_card
-from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
+from soundwright.pipelines.codec_system import prepare_codec
 from soundwright.pipelines.corpora import draw_weights, gather_corpus, split_corpus
 from soundwright.pipelines.jobs import Job, Workplace, run_job
+from soundwright.pipelines.lm_recipe import LmRecipe, read_codec_recipe
 from soundwright.pipelines.models import (
     RECORD_FILE,
     find_model,
@@ -39,87 +38,13 @@ from soundwright.pipelines.models import (
     write_model,
 )
 from soundwright.pipelines.parts import Codec, CodecChoice, build_codec, load_codec, load_part
-from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.rendering import Renderer
-from soundwright.pipelines.samples import LmSamples, SampleConfig
+from soundwright.pipelines.samples import LmSamples
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
 from soundwright.text.cache import CachedTextEncoder
 from soundwright.text.encoders import load_text_encoder
 from soundwright.text.preparation import PreparationConfig, draw_text, excluded_term
 from soundwright.training.checkpoints import read_weights
-
-HOW_TO_TRAIN = ("dropout", "checkpointing")
-"""Keys of `lm` that a recipe with `from_model` may set: they are not the model's shape."""
-
-
-class CodecSource(Config):
-    """Whose tokens the model learns: exactly one of these."""
-
-    model: str | None = None
-    """A finished model, by name or folder."""
-    recipe: str | None = None
-    """A codec recipe, trained first, on the data of this one, into `codec/` of the run."""
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if (self.model is None) == (self.recipe is None):
-            raise ValueError("give exactly one of model and recipe")
-        return self
-
-
-class LmRecipe(Recipe):
-    """Train a language model, from nothing or from another one."""
-
-    kind: Literal["lm"]  # type: ignore[assignment]
-    from_model: str | None = None
-    """A model to start from, by name or folder: its codec, text and shape are taken over."""
-    from_hash: str | None = None
-    """That model's hash, found by itself, so that a run is not resumed over another model."""
-    adapter: LoraConfig | None = None
-    """Train a small addition to the model instead of all its weights."""
-    tokens: Path | None = None
-    """Tokens as `soundwright data tokenize` left them; null makes them from `data`."""
-    codec: CodecSource
-    text: TextConfig = TextConfig()
-    lm: LmConfig = LmConfig()
-    segments: TokenSegmentConfig = TokenSegmentConfig()
-    task: LmTaskConfig = LmTaskConfig()
-    generation: GenerationConfig = GenerationConfig()
-    """Defaults of the finished model, and of the samples during training."""
-    samples: SampleConfig = SampleConfig()
-
-    @model_validator(mode="after")
-    def _has_one_source(self) -> Self:
-        data = self.data
-        if self.tokens is not None and (data.manifests or data.scenes is not None):
-            raise ValueError("tokens are given, and data.manifests or data.scenes as well")
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_base(self) -> Self:
-        if self.adapter is not None and self.from_model is None:
-            raise ValueError("an adapter needs a model to be trained on: from_model")
-        return self
-
-
-def inherit_model(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill a recipe with `from_model` with what it takes over from that model.
-
-    Raises:
-        UserError: There is no such model.
-        CheckpointError: It is no language model.
-    """
-    name = values.get("from_model")
-    if not name:
-        return dict(values)
-    record = verify_model(find_model(str(name)))
-    if record.kind != "lm":
-        raise CheckpointError(f"{name} is a {record.kind}.", expected="a language model")
-    own = values.get("lm")
-    own = {key: own[key] for key in HOW_TO_TRAIN if key in own} if isinstance(own, dict) else {}
-    taken = {**record.settings, "lm": {**record.parts["lm"], **own}}
-    codec = {"model": str(name)}
-    return {**merge(values, taken), "codec": codec, "from_hash": record.hash}
 
 
 def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
@@ -229,21 +154,6 @@ def _write_adapter(
     )
 
 
-def choose_codec(recipe: LmRecipe) -> CodecChoice:
-    """The codec of a recipe, without its weights, which may be yet to be trained.
-
-    Raises:
-        UserError: There is no such model or recipe.
-    """
-    if recipe.codec.recipe is not None:
-        return _read_codec_recipe(recipe.codec.recipe, recipe).codec
-    assert recipe.codec.model is not None
-    record = read_record(find_model(recipe.codec.model))
-    if "codec" not in record.parts:
-        raise CheckpointError(f"The model {recipe.codec.model} has no codec.")
-    return CodecChoice.read(record.parts["codec"])
-
-
 def _find_codec(recipe: LmRecipe, place: Workplace) -> tuple[Codec, CodecChoice]:
     name = recipe.codec.model
     if recipe.codec.recipe is not None:
@@ -256,17 +166,12 @@ def _find_codec(recipe: LmRecipe, place: Workplace) -> tuple[Codec, CodecChoice]
 
 def _train_codec(name: str, recipe: LmRecipe, place: Workplace) -> Path:
     """Train the codec on the same data as the language model (section 4.2 of the paper)."""
-    codec_recipe = _read_codec_recipe(name, recipe)
+    codec_recipe = read_codec_recipe(name, recipe)
     _check_shape(recipe, build_codec(codec_recipe.codec))
     inside = Workplace(place.run / "codec", place.data, place.resume, place.accept_changes)
     if not (inside.model / RECORD_FILE).is_file():
         run_job(prepare_codec(codec_recipe, inside), codec_recipe, inside)
     return inside.model
-
-
-def _read_codec_recipe(name: str, recipe: LmRecipe) -> CodecRecipe:
-    values = {**compose_recipe(name), "data": recipe.data.plain()}
-    return CodecRecipe.read(values, origin=f"recipe {name}")
 
 
 def _check_shape(recipe: LmRecipe, codec: Codec) -> None:

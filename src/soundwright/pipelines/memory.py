@@ -13,7 +13,7 @@ from soundwright.core.ranks import Ranks
 from soundwright.lm.memory import FP32, StepShape, estimate_activations
 from soundwright.lm.model import AudioLm
 from soundwright.nn.lora import add_lora
-from soundwright.pipelines.lm_system import LmRecipe, choose_codec
+from soundwright.pipelines.lm_recipe import LmRecipe, choose_codec
 from soundwright.pipelines.parts import build_codec
 from soundwright.training.parallel import must_shard
 

@@ -14,7 +14,8 @@ from soundwright.core.errors import ConfigError, nearest
 from soundwright.core.ranks import Ranks
 from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
 from soundwright.pipelines.jobs import Job, Workplace
-from soundwright.pipelines.lm_system import LmRecipe, inherit_model, prepare_lm
+from soundwright.pipelines.lm_recipe import LmRecipe, inherit_model
+from soundwright.pipelines.lm_system import prepare_lm
 from soundwright.pipelines.memory import MemoryEstimate, estimate_memory
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.tagger_system import TaggerRecipe, prepare_tagger
