@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextStates
@@ -126,25 +127,48 @@ def test_a_negative_text_takes_the_place_of_the_empty_one(lively, encoder):
     assert torch.equal(itself, without)
 
 
+@torch.no_grad()
+def _cell_by_cell(lm, text, frames, config, prompt):
+    """Every cell is drawn once, in the first window that reaches its step."""
+    B, K, done = prompt.shape
+    lag = lm.pattern.lag
+    cells = F.pad(prompt, (0, frames + lag - done), value=-1)
+    if config.tail == "special":
+        cells[..., frames:] = lm.special
+    while done < frames:
+        start, stop = next_window(done, frames, config.hold(frames, lag), config.primed)
+        sequence = torch.full((B, K, stop - start + lag + 1), lm.special)
+        for step in range(1, sequence.shape[-1]):
+            logits = None
+            for q, delay in enumerate(lm.pattern.delays):
+                frame = step - 1 - delay
+                if frame < 0:
+                    continue
+                if (cells[:, q, start + frame] == -1).all():
+                    if logits is None:
+                        logits = _last_logits(lm, sequence[..., :step], text, config.guidance)
+                    cells[:, q, start + frame] = logits[:, q].argmax(-1)
+                sequence[:, q, step] = cells[:, q, start + frame]
+        done = stop
+    return cells[..., :frames]
+
+
+def _last_logits(lm, sequence, text, guidance):
+    told = lm(sequence, text.states, text.mask).logits[:, :, -1]
+    untold = lm(sequence, text.states, text.mask, drop_text=True).logits[:, :, -1]
+    return untold + guidance * (told - untold)
+
+
 @pytest.mark.parametrize("known", [0, 4, 11])
-def test_windows_continue_what_is_there(lively, text, known):
-    lm = lively()
-    config = DecodingConfig(greedy=True, window=8, overlap=3)
+@pytest.mark.parametrize("pattern", ["delay", "parallel"])
+@pytest.mark.parametrize("tail", ["continue", "special"])
+@pytest.mark.parametrize("overlap", [0, 3, 7])
+def test_windows_continue_what_is_there(lively, text, known, pattern, tail, overlap):
+    lm = lively(pattern=pattern)
+    config = DecodingConfig(greedy=True, window=8, overlap=overlap, tail=tail)
     prompt = torch.randint(11, (3, 3, known), generator=torch.Generator().manual_seed(2))
     tokens = generate(PlainEngine(lm), text, 20, [1, 2, 3], config, prompt_tokens=prompt)
-    expected = prompt
-    while expected.shape[-1] < 20:
-        start, stop = next_window(expected.shape[-1], 20, 8 - lm.pattern.lag, 3)
-        part = generate(
-            PlainEngine(lm),
-            text,
-            stop - start,
-            [1, 2, 3],
-            GREEDY,
-            prompt_tokens=expected[..., start:],
-        )
-        expected = torch.cat([expected[..., :start], part], dim=-1)
-    assert torch.equal(tokens, expected)
+    assert torch.equal(tokens, _cell_by_cell(lm, text, 20, config, prompt))
 
 
 def test_a_long_sound_is_never_made_behind_the_steps_of_training():

@@ -37,15 +37,16 @@ def _token_by_token(lm, text, tokens, config, first=0, negative=None):
     lag = lm.pattern.lag
     fits = config.window is None or frames <= config.window
     window = frames if fits else config.window - lag
-    means, done = [[], []], first
+    means, done, seen = [[], []], first, set()
     while done < frames:
         start, stop = next_window(done, frames, window, config.primed)
         there = tokens[:, start : min(frames, stop + lag)]
-        for frame in range(done - start, stop - start):
+        for frame in range(max(0, first - start), there.shape[1]):
             for q, delay in enumerate(lm.pattern.delays):
                 step = frame + 1 + delay
-                if step > there.shape[1]:
+                if step > there.shape[1] or (q, start + frame) in seen:
                     continue
+                seen.add((q, start + frame))
                 past = torch.full((1, K, step), lm.special)
                 for book, behind in enumerate(lm.pattern.delays):
                     for s in range(1 + behind, step):

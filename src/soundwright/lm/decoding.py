@@ -33,8 +33,8 @@ class DecodingConfig(SamplingConfig):
     window: int | None = None
     """Most frames that the model reads at once: what it was trained on. None sets no limit."""
     overlap: int | None = None
-    """Frames of the sound so far that prime a further window; None is four fifths of the window, as
-    in AudioGen. With less, what the model forgets at once is heard: events begin at the seams."""
+    """Frames of the sound so far that prime a further window; None is four fifths of the window.
+    With less, what the model forgets at once may be heard: events begin at the seams."""
     tail: Literal["continue", "special"] = "continue"
     """What codebooks read behind their last frame while later codebooks catch up. "continue": they
     go on, and what lies beyond the end is cut off. "special": the special token, as AudioCraft
@@ -61,7 +61,8 @@ class DecodingConfig(SamplingConfig):
 
         What fits into the window is made at once. In a longer sound, windows end `lag` frames
         earlier: a frame is whole only `lag` steps after its first codebook, and at steps behind
-        the window, where the model read nothing in training, what it draws would be heard.
+        the window the model read nothing in training. What the first codebooks have of the frames
+        that are not yet whole is kept: the next window goes on from there.
         """
         if self.window is None or frames <= self.window:
             return frames
@@ -151,30 +152,33 @@ def _stream(
     progress: Progress | None,
 ) -> Iterator[Tensor]:
     K, lag, device = engine.config.codebooks, engine.pattern.lag, engine.device
-    recent = torch.empty(len(seeds), K, 0, dtype=torch.int64, device=device)
+    done = 0 if prompt_tokens is None else prompt_tokens.shape[-1]
+    recent = torch.full((len(seeds), K, done + lag), _UNKNOWN, device=device)
     if prompt_tokens is not None:
-        recent = prompt_tokens.to(device)
-        yield recent
-    begin, done = 0, recent.shape[-1]
+        recent[..., :done] = prompt_tokens
+        yield recent[..., :done].clone()
+    begin, ahead = 0, 0
     window = config.hold(frames, lag)
     session = engine.begin(*texts, config, window + lag)
     chance = Chance(seeds, K, device)
     while done < frames:
         start, stop = next_window(done, frames, window, config.primed)
-        pieces = [recent[..., start - begin :]]
-        for piece in _decode_window(
+        end = frames - start if config.tail == "special" else None
+        sequence = _begin_sequence(
+            engine.pattern, recent[..., start - begin :], stop - start, end, engine.config.special
+        )
+        yield from _decode_window(
             engine,
             session,
-            pieces[0],
-            stop - start,
+            sequence,
+            (done - start, ahead),
             chance.span(start, stop + lag),
-            config,
             None if every is None else (every, start),
             progress and (lambda step, base=start: progress(min(base + step, frames), frames)),
-        ):
-            pieces.append(piece)
-            yield piece
-        recent, begin, done = torch.cat(pieces, dim=-1), start, stop
+        )
+        tokens, drawn = engine.pattern.revert(sequence, stop - start + lag)
+        recent = tokens.where(drawn, _UNKNOWN)
+        begin, done, ahead = start, stop, lag
         session.rewind()
 
 
@@ -191,27 +195,35 @@ def next_window(done: int, frames: int, window: int, primed: int) -> tuple[int, 
 def _decode_window(
     engine: Engine,
     session: Session,
-    known: Tensor,
-    frames: int,
+    sequence: Tensor,
+    known: tuple[int, int],
     uniforms: Tensor,
-    config: DecodingConfig,
     every: tuple[int, int] | None,
     progress: Callable[[int], None] | None,
 ) -> Iterator[Tensor]:
-    """Continue `known` [B, K, P] to `frames` frames with a session that has read nothing.
+    """Draw what is unknown in `sequence` [B, K, steps], with a session that has read nothing.
 
-    Gives the frames from P on in pieces. With `every`, (n, first), they end at multiples of n, the
-    frames of the window being numbered from `first` on.
+    Gives the frames in pieces. With `every`, (n, first), they end at multiples of n, the frames of
+    the window being numbered from `first` on.
+
+    Args:
+        engine: The model.
+        session: Of the engine.
+        sequence: From `_begin_sequence`; its unknown cells are filled in.
+        known: How many frames are whole, and for how many steps behind them all is known too.
+        uniforms: [B, frames + lag, K]: the chance of each cell, by its frame.
+        every: Where pieces end besides the window's end.
+        progress: Told the number of each step.
     """
     pattern = engine.pattern
-    sequence = _begin_sequence(pattern, known, frames, engine.config.special, config.tail)
-    given = known.shape[-1]
+    given, ahead = known
+    frames = sequence.shape[-1] - 1 - pattern.lag
     # The row of `uniforms` from which a cell draws is its frame.
     cell_frames = pattern.frame_at(sequence.shape[-1], sequence.device).clamp_min(0)
     chance = uniforms.transpose(1, 2).gather(2, cell_frames.expand(*sequence.shape))
     unread = 0
     # The first step of which something is unknown, and so the first that is predicted.
-    for step in range(given + 1, sequence.shape[-1]):
+    for step in range(given + ahead + 1, sequence.shape[-1]):
         drawn = session.draw(sequence[..., unread:step], chance[..., step])
         cells = sequence[..., step]
         sequence[..., step] = torch.where(cells == _UNKNOWN, drawn, cells)
@@ -228,14 +240,20 @@ def _decode_window(
 
 
 def _begin_sequence(
-    pattern: Pattern, known: Tensor, frames: int, special: int, tail: Literal["continue", "special"]
+    pattern: Pattern, known: Tensor, frames: int, end: int | None, special: int
 ) -> Tensor:
-    """Lay out the known frames, with -1 in the cells to be drawn: [B, K, steps]."""
-    steps = pattern.steps(frames)
-    padded = F.pad(known, (0, frames + pattern.lag - known.shape[-1]), value=_UNKNOWN)
-    if tail == "special":
-        padded = padded[..., :frames]
-    return pattern.lay_out(padded, special, steps)
+    """Lay out a window of so many frames, with -1 in the cells to be drawn: [B, K, steps].
+
+    Args:
+        pattern: The model's.
+        known: [B, K, T]: the window's frames as far as they were drawn, -1 in the other cells.
+        frames: Those that the window shall make whole.
+        end: From this frame on the special token is read; None draws what lies there.
+        special: That token.
+    """
+    lack = frames + pattern.lag - known.shape[-1]
+    padded = F.pad(known, (0, lack), value=_UNKNOWN)[..., :end]
+    return pattern.lay_out(padded, special, pattern.steps(frames))
 
 
 def _check_request(

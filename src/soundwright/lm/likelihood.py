@@ -28,8 +28,8 @@ def measure_likelihood(
 ) -> tuple[Tensor, Tensor]:
     """Mean log-probability of the tokens of one sound, with its text and without.
 
-    Every frame is read in the window in which `decoding.generate` would have drawn it. The last
-    frames of later codebooks, which a training sequence would not hold any more, are left out.
+    Every token is read in the window in which `decoding.generate` would have drawn it. The last
+    ones of later codebooks, which a training sequence would not hold any more, are left out.
 
     Args:
         lm: The model; nothing is dropped out where it is in evaluation mode.
@@ -46,35 +46,34 @@ def measure_likelihood(
     states, mask = (part.to(device) for part in stack_rows(text, negative, guidance=0.0))
     frames = tokens.shape[-1]
     assert first < frames, f"frame {first} of {frames}"
-    window = config.hold(frames, lm.pattern.lag)
+    lag = lm.pattern.lag
+    window = config.hold(frames, lag)
     tokens = tokens.to(device)[None]
-    sums, count, done = torch.zeros(2, dtype=torch.float64), 0, first
+    sums, count, done, ahead = torch.zeros(2, dtype=torch.float64), 0, first, 0
     while done < frames:
         start, stop = next_window(done, frames, window, config.primed)
         # What later codebooks lag behind is read from the frames that follow, where there are any.
-        there = tokens[..., start : min(frames, stop + lm.pattern.lag)]
-        found, held = _read(lm, states, mask, there)
-        part = slice(done - start, stop - start)
-        chosen = held[:, part]
-        sums += found[:, :, part][:, chosen].sum(dim=1).double().cpu()
-        count += int(chosen.sum())
-        done = stop
+        found, frame = _read(lm, states, mask, tokens[..., start : min(frames, stop + lag)])
+        drawn = frame + start >= max(first, start)
+        drawn[:, : done - start + ahead] = False
+        sums += found[:, drawn].sum(dim=1).double().cpu()
+        count += int(drawn.sum())
+        done, ahead = stop, lag
     with_text, without = sums / max(1, count)
     return with_text, without
 
 
 def _read(lm: AudioLm, states: Tensor, mask: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [R, K, T] of tokens [1, K, T] in R rows, and [K, T]: which there are."""
-    frames = tokens.shape[-1]
-    sequence = lm.pattern.lay_out(tokens, lm.special, frames + 1)
-    rows = sequence[..., :-1].expand(len(mask), -1, -1)
-    chances = lm(rows, states, mask).logits.float().log_softmax(dim=-1)
+    """Read tokens [1, K, T] in R rows.
+
+    Returns:
+        Log-probabilities [R, K, T] of the cells of steps 1 to T, and the frames [K, T] that they
+        hold; where that is negative they hold none.
+    """
+    steps = tokens.shape[-1] + 1
+    sequence = lm.pattern.lay_out(tokens, lm.special, steps).expand(len(mask), -1, -1)
+    chances = lm(sequence[..., :-1], states, mask).logits.float().log_softmax(dim=-1)
     # The special token, which has no probability, stands only in cells that hold no frame.
-    targets = sequence[..., 1:].clamp_max(lm.special - 1).expand(len(mask), -1, -1)
-    chosen = chances.gather(-1, targets[..., None])[..., 0]
-    # Step s + 1 is predicted at position s: with a step more in front, as `revert` counts.
-    padded = torch.nn.functional.pad(chosen, (1, 0))
-    held = lm.pattern.revert(sequence, frames)[1]
-    delays = torch.tensor(lm.pattern.delays, device=tokens.device)[:, None]
-    index = (torch.arange(frames, device=tokens.device) + 1 + delays).clamp_max(frames)
-    return padded.gather(2, index.expand(len(mask), -1, -1)), held
+    targets = sequence[..., 1:].clamp_max(lm.special - 1)
+    found = chances.gather(-1, targets[..., None])[..., 0]
+    return found, lm.pattern.frame_at(steps, tokens.device)[:, 1:]

@@ -23,8 +23,17 @@ from soundwright.text.preparation import PreparationConfig, prepare
 ONE_THREAD_PARAMETERS = 50_000_000
 """Below this many, a step of decoding is too short to be shared: a second thread costs more than
 it brings, and where other programs use the cores, twenty times as much."""
+PRIMED_SHARE, PRIMED_MOST_S = 0.8, 12.0
 Item = tuple[str, int]
 """A prompt and its seed."""
+
+
+def primed_of(window: float) -> float:
+    """Seconds of the sound so far that prime a further window of so many seconds.
+
+    As in AudioCraft: 8 s of AudioGen's 10, 12 s of MusicGen's 30, where more would take long.
+    """
+    return min(PRIMED_SHARE * window, PRIMED_MOST_S)
 
 
 class Renderer:
@@ -209,10 +218,12 @@ class Renderer:
             temperature=config.temperature,
             top_k=config.top_k,
             top_p=config.top_p,
-            window=None
-            if config.window is None
-            else round(config.window * self.waveforms.frame_rate),
+            window=None if config.window is None else self._count(config.window),
+            overlap=None if config.window is None else self._count(primed_of(config.window)),
         )
+
+    def _count(self, seconds: float) -> int:
+        return round(seconds * self.waveforms.frame_rate)
 
     def _read(self, prompts: Sequence[str]) -> TextStates:
         return self._encoder.encode([prepare(prompt, self._preparation) for prompt in prompts])
