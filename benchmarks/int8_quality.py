@@ -13,10 +13,11 @@ guided prediction, of which decoding draws, is reported beside them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,16 @@ def main() -> None:
     plain = CpuEngine(load_lm(record, folder))
     narrow = CpuEngine(load_lm(record, folder), options.weights)
     tallies = {name: Tally(plain.config.codebooks) for name in (*BARRED, "guided")}
-    for first in range(0, len(clips), BATCH):
-        batch = clips[first : first + BATCH]
-        tokens = read_tokens(codec, recordings, batch)
+    done = 0
+    for batch, tokens in batch_by_length(clips, codec, recordings):
         told = encoder.encode([prepare(caption_of(clip), text.preparation) for clip in batch])
         sequence = plain.pattern.lay_out(tokens, plain.config.special, tokens.shape[-1] + 1)
         held = plain.pattern.holds(tokens.shape[-1], sequence.shape[-1])[:, 1:]
         logits = [predict_all(engine, sequence, told, guidance) for engine in (plain, narrow)]
         for name, tally in tallies.items():
             tally.add(logits[0][name], logits[1][name], held)
-        print(f"{first + len(batch)} of {len(clips)} recordings", file=sys.stderr)
+        done += len(batch)
+        print(f"{done} of {len(clips)} recordings", file=sys.stderr)
     results: dict[str, Any] = {
         "model": record.name,
         "model_hash": record.hash,
@@ -101,17 +102,29 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_tokens(codec: Codec, recordings: Manifest, clips: Sequence[Clip]) -> Tensor:
-    """Tokens [B, K, T] of the first seconds of recordings."""
-    rate, channels = codec.sample_rate, codec.channels
-    samples = [
-        read_clip(recordings, clip, duration=SECONDS, sample_rate=rate, channels=channels).samples[
-            :, : SECONDS * rate
-        ]
-        for clip in clips
-    ]
-    with torch.inference_mode():
-        return codec.encode(torch.stack(samples))
+def batch_by_length(
+    clips: Sequence[Clip], codec: Codec, recordings: Manifest
+) -> Iterator[tuple[Sequence[Clip], Tensor]]:
+    """Recordings of one length with their tokens [B, K, T]; some end early, and none is padded."""
+    read = [(clip, read_tokens(codec, recordings, clip)) for clip in clips]
+    for _, alike in itertools.groupby(sorted(read, key=frames_of), key=frames_of):
+        group = list(alike)
+        for first in range(0, len(group), BATCH):
+            part = group[first : first + BATCH]
+            yield [clip for clip, _ in part], torch.cat([tokens for _, tokens in part])
+
+
+def frames_of(pair: tuple[Clip, Tensor]) -> int:
+    """T of tokens [1, K, T]."""
+    return pair[1].shape[-1]
+
+
+@torch.inference_mode()
+def read_tokens(codec: Codec, recordings: Manifest, clip: Clip) -> Tensor:
+    """Tokens [1, K, T] of the first seconds of a recording."""
+    rate = codec.sample_rate
+    sound = read_clip(recordings, clip, duration=SECONDS, sample_rate=rate, channels=codec.channels)
+    return codec.encode(sound.samples[None, :, : SECONDS * rate])
 
 
 def caption_of(clip: Clip) -> str:

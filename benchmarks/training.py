@@ -3,15 +3,17 @@
     python benchmarks/training.py [--threads N] [--layers N] [--dim N] [--batch N] [--seconds S]
         [--rr-layers N] [--rounds N] [--device cpu|cuda] [--precision fp32|bf16] [--out FILE]
 
-Everything takes turns in one run; figures are medians, in seconds a step.
+Everything takes turns in one run; figures are medians in seconds.
 
 - `decoder`: tokens and text states at hand, the same weights, batch, cross-entropy, clipping and
   AdamW (`training.optimizers`) for `AudioLm` and transformers' MusicgenForConditionalGeneration.
-- `files`: from files to weights. Theirs reads WAV files, encodes them with EnCodec and their texts
-  with T5 in every step. Ours reads stored tokens and text states, and trains with RR; `preparing`
-  is what making them took, once for all steps. Nothing is read ahead on either side. Codec and
-  text encoder are transformers' with random weights. By default all are smaller than MusicGen's, so
-  that the codec keeps its share of the arithmetic, about 6 %.
+- `files`: from files to weights, over all sounds of a folder once. Theirs reads WAV files, pads
+  each batch to its longest, and encodes it with EnCodec and its texts with T5 in every step. Ours
+  reads stored tokens and text states, deals them to batches by length, and trains with RR;
+  `preparing` is what making them took, once for all steps. Nothing is read ahead on either side.
+  The sounds are a quarter of S to S long, evenly; in `files, one length` all are of length S. Codec
+  and text encoder are transformers' with random weights. By default all are smaller than
+  MusicGen's, so that the codec keeps its share of the arithmetic, about 6 %.
 - `floor`: the arithmetic of a step at the speed of large matrix products.
 - `rr`: a step without text of MusicGen-small's width (1024), B = 12, T = 500, and RR alone, forward
   and backward, on the same shapes. With fewer than 24 layers its share is larger than it would be.
@@ -28,15 +30,16 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-import numpy as np
 import soundfile
 import torch
 import transformers
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import T5Config, T5EncoderModel
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -64,7 +67,9 @@ from soundwright.training.turns import take_turns
 from soundwright.training.workload import Workload, measure_peak
 
 RATE = 16_000
-FILES = 24
+FILES = 48
+SHORTEST = 0.25
+"""Of the longest sound."""
 WORDS = ("a", "dog", "rain", "wind", "bell", "car", "far", "loud", "then", "and", "in", "the")
 WORDS_A_TEXT = 12
 VOCABULARY = 32_128
@@ -94,7 +99,8 @@ def main() -> None:
         "shape": {key: getattr(options, key) for key in ("layers", "dim", "batch", "seconds")},
         "precision": options.precision,
         "parameters": sum(value.numel() for value in bench.lm.parameters()),
-        "seconds_a_step": seconds,
+        "steps": {"decoder": 1, "files": bench.steps},
+        "seconds": seconds,
         "preparing": {"sounds": FILES, "seconds": bench.preparing_s},
         "floor_s": floor,
         "rr": rr,
@@ -103,6 +109,8 @@ def main() -> None:
             / seconds["ours, decoder"],
             "files: times as fast as transformers": seconds["theirs, files"]
             / seconds["ours, files"],
+            "files, one length: times as fast as transformers": seconds["theirs, files, one length"]
+            / seconds["ours, files, one length"],
             "decoder: ours, times the floor": seconds["ours, decoder"] / floor,
             "decoder: transformers, times the floor": seconds["theirs, decoder"] / floor,
             "rr: share of a step without text": rr["share"],
@@ -114,7 +122,8 @@ def main() -> None:
         "machine",
         "shape",
         "precision",
-        "seconds_a_step",
+        "steps",
+        "seconds",
         "preparing",
         "floor_s",
         "rr",
@@ -132,7 +141,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each sound")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of the longest sound")
     parser.add_argument("--filters", type=int, default=16, help="of EnCodec, which has 64")
     parser.add_argument("--text-layers", type=int, default=6, help="of T5, which has 12")
     parser.add_argument("--text-width", type=int, default=384, help="of T5, which has 768")
@@ -168,6 +177,16 @@ class HashedText:
         return TextStates(states, mask, states.mean(dim=1))
 
 
+@dataclass(frozen=True)
+class Folder:
+    """Sounds with texts as files, and the same as stored tokens."""
+
+    files: list[Path]
+    texts: list[str]
+    batches: TokenSegments
+    """Of the tokens; as many as there are batches of files."""
+
+
 class TrainingBench:
     """Both models with the same weights, and the same sounds as files and as tokens.
 
@@ -178,7 +197,7 @@ class TrainingBench:
     """
 
     def __init__(self, options: argparse.Namespace, device: torch.device, folder: Path) -> None:
-        self._options, self._device, self._steps = options, device, 0
+        self._options, self._device = options, device
         width = options.text_width
         self.lm = AudioLm(
             LmConfig(
@@ -200,16 +219,19 @@ class TrainingBench:
             name: Player(name, module, OptimizerConfig(), STEPS)
             for name, module in (("lm", self.lm.to(device)), ("peer", self._peer))
         }
-        self._files, self._texts = write_sounds(folder / "sounds", options.seconds)
+        self.steps = FILES // options.batch
         began = time.perf_counter()
-        self._batches, self._task = self._prepare(folder)
+        text = CachedTextEncoder(self._text, folder / "text", device)
+        self._varied = self._prepare(folder / "varied", SHORTEST, text)
         self.preparing_s = time.perf_counter() - began
+        self._alike = self._prepare(folder / "alike", 1.0, text)
+        self._task = LmTask(self.lm, text, LmTaskConfig(), 0)
         # What both decoders train on where tokens and text states are at hand.
-        size, frames = options.batch, self._batches[0].tokens.shape[-1]
+        size, frames = options.batch, self._alike.batches[0].tokens.shape[-1]
         tokens = draw_tokens((size, self.lm.config.codebooks, frames)).to(device)
         mask = torch.ones(size, frames, dtype=torch.bool, device=device)
         self._sequence = self.lm.pattern.for_training(tokens, mask, self.lm.special)
-        self._states = self._text.encode(self._texts[:size])
+        self._states = self._text.encode(self._alike.texts[:size])
         self.workload = Workload([self.lm], device, options.precision)
         self.peaks: list[float] = []
 
@@ -218,9 +240,10 @@ class TrainingBench:
         return {
             "ours, decoder": self.train_ours,
             "theirs, decoder": self.train_theirs,
-            "ours, files": self._train_from_store,
-            "theirs, files": self._train_from_files,
-            "theirs, reading and encoding": self._encode_files,
+            "ours, files": lambda: self._train_from_store(self._varied),
+            "theirs, files": lambda: self._train_from_files(self._varied),
+            "ours, files, one length": lambda: self._train_from_store(self._alike),
+            "theirs, files, one length": lambda: self._train_from_files(self._alike),
             "peak": lambda: self.peaks.append(measure_peak(self._device, self._options.precision)),
         }
 
@@ -237,28 +260,32 @@ class TrainingBench:
         states = BaseModelOutput(last_hidden_state=self._states.states)
         return self._train_peer(self._sequence, encoder_outputs=states)
 
-    def _train_from_store(self) -> None:
-        self._steps += 1
-        context = StepContext(self._steps, 0, self._device, wants_metrics=False)
-        batches, players = [self._batches[self._steps]], {"lm": self._players["lm"]}
-        take_turns(self._task, batches, players, [context], self._options.precision)
+    def _train_from_store(self, folder: Folder) -> None:
+        """All sounds once."""
+        players = {"lm": self._players["lm"]}
+        for number in range(self.steps):
+            context = StepContext(number, 0, self._device, wants_metrics=False)
+            batches = [folder.batches[number]]
+            take_turns(self._task, batches, players, [context], self._options.precision)
 
-    def _train_from_files(self) -> None:
-        tokens, ids = self._encode_files()
-        mask = torch.ones(tokens.shape[::2], dtype=torch.bool, device=self._device)
-        sequence = self.lm.pattern.for_training(tokens, mask, self.lm.special)
-        self._train_peer(sequence, input_ids=ids)
+    def _train_from_files(self, folder: Folder) -> None:
+        """All sounds once."""
+        size = self._options.batch
+        for first in range(0, FILES, size):
+            tokens, mask = self._encode_files(folder.files[first : first + size])
+            sequence = self.lm.pattern.for_training(tokens, mask, self.lm.special)
+            ids = self._text.number(folder.texts[first : first + size])
+            self._train_peer(sequence, input_ids=ids)
 
     @torch.no_grad()
-    def _encode_files(self) -> tuple[Tensor, Tensor]:
-        """The next files as tokens [B, K, T], and their texts' numbers [B, S]."""
-        size = self._options.batch
-        self._steps += 1
-        numbers = [(self._steps * size + place) % FILES for place in range(size)]
-        samples = [soundfile.read(self._files[number], dtype="float32")[0] for number in numbers]
-        waveforms = torch.from_numpy(np.stack(samples))[:, None].to(self._device)
+    def _encode_files(self, files: Sequence[Path]) -> tuple[Tensor, Tensor]:
+        """Tokens [B, K, T] of files padded to the longest, and which frames [B, T] are not."""
+        samples = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files]
+        waveforms = pad_sequence(samples, batch_first=True)[:, None].to(self._device)
         codes = self._codec.model.encode(waveforms).audio_codes[0]
-        return codes, self._text.number([self._texts[number] for number in numbers])
+        frames = [-(-len(part) // self._codec.hop_length) for part in samples]
+        numbers = torch.arange(codes.shape[-1], device=self._device)
+        return codes, numbers < torch.tensor(frames, device=self._device)[:, None]
 
     def _train_peer(self, sequence: TrainingSequence, **text: Any) -> float:
         labels = sequence.targets.masked_fill(~sequence.mask, -100).transpose(1, 2)
@@ -272,28 +299,32 @@ class TrainingBench:
         self._players[name].take(loss, 1)
         return self._players[name].move(0).loss
 
-    def _prepare(self, folder: Path) -> tuple[TokenSegments, LmTask]:
-        """Tokens and text states on disk, and our task over them."""
-        table = folder / "sounds" / "captions.csv"
-        rows = zip(self._files, self._texts, strict=True)
-        table.write_text("file,caption\n" + "".join(f"{f.name},{text}\n" for f, text in rows))
+    def _prepare(self, folder: Path, shortest: float, text: CachedTextEncoder) -> Folder:
+        """Sounds, their tokens and their text states, on disk."""
+        files, texts = write_sounds(folder / "sounds", self._options.seconds, shortest)
+        rows = "".join(f"{file.name},{line}\n" for file, line in zip(files, texts, strict=True))
+        (folder / "sounds" / "captions.csv").write_text("file,caption\n" + rows)
         manifest = import_folder(folder / "sounds").manifest
         store = tokenize(manifest, self._codec, folder / "tokens", device=self._device)
-        text = CachedTextEncoder(self._text, folder / "text", self._device)
-        text.encode(self._texts)
-        segments = TokenSegmentConfig(batch=self._options.batch, duration=self._options.seconds)
-        task = LmTask(self.lm, text, LmTaskConfig(), 0)
-        return TokenSegments(store, segments, seed=0), task
+        text.encode(texts)
+        segments = TokenSegmentConfig(
+            batch=self._options.batch, duration=self._options.seconds, bucket=self.steps
+        )
+        return Folder(files, texts, TokenSegments(store, segments, seed=0))
 
 
-def write_sounds(folder: Path, seconds: float) -> tuple[list[Path], list[str]]:
-    """Files of noise, and a text for each."""
-    folder.mkdir()
+def write_sounds(folder: Path, seconds: float, shortest: float) -> tuple[list[Path], list[str]]:
+    """Files of noise, from `shortest * seconds` to `seconds` long, and a text for each."""
+    folder.mkdir(parents=True)
     files, texts = [], []
-    for number in range(FILES):
+    lengths = torch.linspace(shortest, 1, FILES)[
+        torch.randperm(FILES, generator=torch_stream(0, "bench", "lengths"))
+    ]
+    for number, length in enumerate(lengths.tolist()):
         stream = torch_stream(0, "bench", "sound", number)
-        files.append(folder / f"{number}.wav")
-        write(files[-1], Sound(torch.rand(1, round(seconds * RATE), generator=stream) - 0.5, RATE))
+        files.append(folder / f"{number:02}.wav")
+        samples = torch.rand(1, round(length * seconds * RATE), generator=stream) - 0.5
+        write(files[-1], Sound(samples, RATE))
         chosen = torch.randint(len(WORDS), (WORDS_A_TEXT,), generator=stream)
         texts.append(" ".join(WORDS[index] for index in chosen.tolist()))
     return files, texts
