@@ -171,10 +171,12 @@ def test_windows_continue_what_is_there(lively, text, known, pattern, tail, over
     assert torch.equal(tokens, _cell_by_cell(lm, text, 20, config, prompt))
 
 
-def test_a_long_sound_is_never_made_behind_the_steps_of_training():
+def test_a_long_sound_keeps_away_from_where_training_ended():
     config = DecodingConfig(window=10, overlap=4)
-    assert [config.hold(frames, 3) for frames in (9, 10, 11, 500)] == [9, 10, 7, 7]
+    assert [config.hold(frames, 3) for frames in (9, 10, 11, 500)] == [9, 10, 5, 5]
     assert DecodingConfig(window=10, overlap=8).hold(11, 3) == 9
+    assert DecodingConfig(window=50).hold(51, 3) == 37
+    assert DecodingConfig(window=50).primed == 32
     assert DecodingConfig().hold(500, 3) == 500
 
 

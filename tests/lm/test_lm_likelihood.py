@@ -13,7 +13,7 @@ from soundwright.lm.infilling import fill_gap
 from soundwright.lm.likelihood import measure_likelihood
 
 WHOLE = DecodingConfig(top_k=6)
-MOVING = DecodingConfig(top_k=6, window=9, overlap=4)
+MOVING = DecodingConfig(top_k=6, window=9, overlap=3)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def _token_by_token(lm, text, tokens, config, first=0, negative=None):
     K, frames = tokens.shape
     lag = lm.pattern.lag
     fits = config.window is None or frames <= config.window
-    window = frames if fits else config.window - lag
+    window = frames if fits else config.window * 4 // 5 - lag
     means, done, seen = [[], []], first, set()
     while done < frames:
         start, stop = next_window(done, frames, window, config.primed)

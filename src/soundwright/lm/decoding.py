@@ -33,7 +33,7 @@ class DecodingConfig(SamplingConfig):
     window: int | None = None
     """Most frames that the model reads at once: what it was trained on. None sets no limit."""
     overlap: int | None = None
-    """Frames of the sound so far that prime a further window; None is four fifths of the window.
+    """Frames of the sound so far that prime a further window; None is four fifths of its reach.
     With less, what the model forgets at once may be heard: events begin at the seams."""
     tail: Literal["continue", "special"] = "continue"
     """What codebooks read behind their last frame while later codebooks catch up. "continue": they
@@ -54,19 +54,28 @@ class DecodingConfig(SamplingConfig):
     @property
     def primed(self) -> int:
         """Frames that prime a further window."""
-        return (self.window or 0) * 4 // 5 if self.overlap is None else self.overlap
+        return self.reach * 4 // 5 if self.overlap is None else self.overlap
+
+    @property
+    def reach(self) -> int:
+        """Steps that a window of a longer sound takes: four fifths of the window.
+
+        Many a sound dies away before its clip ends, and the model knows where that is: with windows
+        up to there, a long sound falls quiet at the end of each and comes back with the next.
+        """
+        return (self.window or 0) * 4 // 5
 
     def hold(self, frames: int, lag: int) -> int:
         """Frames of a sound of `frames` frames that are made in one window.
 
         What fits into the window is made at once. In a longer sound, windows end `lag` frames
-        earlier: a frame is whole only `lag` steps after its first codebook, and at steps behind
-        the window the model read nothing in training. What the first codebooks have of the frames
-        that are not yet whole is kept: the next window goes on from there.
+        before their reach: a frame is whole only `lag` steps after its first codebook. What the
+        first codebooks have of the frames that are not yet whole is kept: the next window goes on
+        from there.
         """
         if self.window is None or frames <= self.window:
             return frames
-        return max(self.primed + 1, self.window - lag)
+        return max(self.primed + 1, self.reach - lag)
 
 
 def generate(

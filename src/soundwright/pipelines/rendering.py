@@ -23,7 +23,7 @@ from soundwright.text.preparation import PreparationConfig, prepare
 ONE_THREAD_PARAMETERS = 50_000_000
 """Below this many, a step of decoding is too short to be shared: a second thread costs more than
 it brings, and where other programs use the cores, twenty times as much."""
-PRIMED_SHARE, PRIMED_MOST_S = 0.8, 12.0
+PRIMED_SHARE, PRIMED_MOST_S = 0.64, 12.0
 Item = tuple[str, int]
 """A prompt and its seed."""
 
@@ -31,7 +31,7 @@ Item = tuple[str, int]
 def primed_of(window: float) -> float:
     """Seconds of the sound so far that prime a further window of so many seconds.
 
-    As in AudioCraft: 8 s of AudioGen's 10, 12 s of MusicGen's 30, where more would take long.
+    Four fifths of a window's reach, and 12 s at most, as in AudioCraft, where more would take long.
     """
     return min(PRIMED_SHARE * window, PRIMED_MOST_S)
 
