@@ -1,0 +1,1 @@
+"""What is measured, and how far it can be trusted: metrics, statistics, report, controllability."""
