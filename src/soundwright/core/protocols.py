@@ -217,3 +217,56 @@ class Scorer(Protocol):
     ) -> list[dict[str, float]]:
         """One mapping of numbers per sound; waveforms are [C, N]."""
         ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an audio encoder makes of one sound."""
+
+    embeddings: Tensor
+    """[W, D] fp32: one row a window; no rows for a sound shorter than a window."""
+    vector: Tensor
+    """[D] fp32: the encoder's one vector for the sound, for most the mean of its windows."""
+    logits: Tensor | None = None
+    """[W, L] fp32: class logits of each window, where the encoder is a classifier."""
+
+
+@runtime_checkable
+class AudioEncoder(Protocol):
+    """A frozen network that describes sounds. Users: evaluation, later preference and corpus.
+
+    What it says of a sound depends on that sound alone, not on its batch mates.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stable name with version."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Hash of weights and front end; changes whenever some embedding would: key of caches."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """At which it hears."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What a metric card tells of it: gain rule, window, hop, weights ..."""
+        ...
+
+    def encode(self, waveforms: Sequence[Tensor]) -> list[Encoded]:
+        """Describe mono sounds [N] float at `sample_rate`, each of any length."""
+        ...
+
+
+@runtime_checkable
+class TextAudioEncoder(AudioEncoder, Protocol):
+    """An audio encoder that puts texts into the same space."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """[B, D] fp32, each of length one; comparable with `Encoded.vector`."""
+        ...
