@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from soundwright.core.config import Config, merge
 from soundwright.core.errors import CheckpointError
@@ -16,7 +16,7 @@ from soundwright.lm.task import LmTaskConfig
 from soundwright.nn.lora import LoraConfig
 from soundwright.pipelines.codec_system import CodecRecipe
 from soundwright.pipelines.models import find_model, read_record, verify_model
-from soundwright.pipelines.parts import CodecChoice
+from soundwright.pipelines.parts import CodecChoice, coarser_choice
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.samples import SampleConfig
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
@@ -32,11 +32,15 @@ class CodecSource(Config):
     """A finished model, by name or folder."""
     recipe: str | None = None
     """A codec recipe, trained first, on the data of this one, into `codec/` of the run."""
+    codebooks: int | None = Field(default=None, ge=1)
+    """Keep only so many of the finished model's codebooks, the coarsest; null keeps all."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if (self.model is None) == (self.recipe is None):
             raise ValueError("give exactly one of model and recipe")
+        if self.codebooks is not None and self.model is None:
+            raise ValueError("a codec recipe says itself how many codebooks it has")
         return self
 
 
@@ -107,7 +111,9 @@ def choose_codec(recipe: LmRecipe) -> CodecChoice:
     record = read_record(find_model(recipe.codec.model))
     if "codec" not in record.parts:
         raise CheckpointError(f"The model {recipe.codec.model} has no codec.")
-    return CodecChoice.read(record.parts["codec"])
+    choice = CodecChoice.read(record.parts["codec"])
+    kept = recipe.codec.codebooks
+    return choice if kept is None else coarser_choice(choice, kept)
 
 
 def read_codec_recipe(name: str, recipe: LmRecipe) -> CodecRecipe:

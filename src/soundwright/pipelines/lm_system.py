@@ -37,7 +37,14 @@ from soundwright.pipelines.models import (
     verify_model,
     write_model,
 )
-from soundwright.pipelines.parts import Codec, CodecChoice, build_codec, load_codec, load_part
+from soundwright.pipelines.parts import (
+    Codec,
+    CodecChoice,
+    build_codec,
+    coarser_codec,
+    load_codec,
+    load_part,
+)
 from soundwright.pipelines.rendering import Renderer
 from soundwright.pipelines.samples import LmSamples
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
@@ -160,8 +167,11 @@ def _find_codec(recipe: LmRecipe, place: Workplace) -> tuple[Codec, CodecChoice]
         name = _train_codec(recipe.codec.recipe, recipe, place)
     assert name is not None
     codec, record, _ = load_codec(name)
+    choice = CodecChoice.read(record.parts["codec"])
+    if recipe.codec.codebooks is not None:
+        codec, choice = coarser_codec(codec, choice, recipe.codec.codebooks)
     _check_shape(recipe, codec)
-    return codec, CodecChoice.read(record.parts["codec"])
+    return codec, choice
 
 
 def _train_codec(name: str, recipe: LmRecipe, place: Workplace) -> Path:

@@ -14,7 +14,7 @@ from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
 from soundwright.codecs.stereo import StereoCodec
 from soundwright.core.config import Config
-from soundwright.core.errors import CheckpointError
+from soundwright.core.errors import CheckpointError, ConfigError
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.pipelines.adapters import Adapter, add_adapters, check_base
 from soundwright.pipelines.models import ModelRecord, find_model, read_part, verify_model
@@ -67,6 +67,39 @@ def load_codec(name: str | Path) -> tuple[Codec, ModelRecord, Path]:
     codec = build_codec(CodecChoice.read(record.parts["codec"], origin=f"the codec of {name}"))
     load_part(codec, folder, "codec")
     return codec.eval(), record, folder
+
+
+def coarser_choice(choice: CodecChoice, codebooks: int) -> CodecChoice:
+    """The configuration of a codec of which only the first codebooks are kept.
+
+    Raises:
+        ConfigError: It has fewer.
+    """
+    name, config = next(
+        (name, value)
+        for name in CodecChoice.model_fields
+        if (value := getattr(choice, name)) is not None
+    )
+    there = config.quantizer.codebooks
+    if codebooks > there:
+        raise ConfigError(
+            f"codec.codebooks is {codebooks}, but the codec has {there}.",
+            expected=f"a number from 1 to {there}",
+        )
+    quantizer = config.quantizer.model_copy(update={"codebooks": codebooks})
+    return CodecChoice(**{name: config.model_copy(update={"quantizer": quantizer})})
+
+
+def coarser_codec(codec: Codec, choice: CodecChoice, codebooks: int) -> tuple[Codec, CodecChoice]:
+    """The first codebooks of a codec: residual quantisation stays whole when the last ones go.
+
+    Raises:
+        ConfigError: It has fewer.
+    """
+    choice = coarser_choice(choice, codebooks)
+    coarse, weights = build_codec(choice), codec.state_dict()
+    coarse.load_state_dict({name: weights[name] for name in coarse.state_dict()})
+    return coarse.eval(), choice
 
 
 def load_lm(record: ModelRecord, folder: Path, adapters: Sequence[Adapter] = ()) -> AudioLm:
