@@ -18,6 +18,7 @@ from soundwright.codecs.encodec import EncodecCodecConfig
 from soundwright.codecs.encodec_weights import from_audiocraft as rename_codec
 from soundwright.codecs.encodec_weights import read_audiocraft as read_codec_values
 from soundwright.core.errors import CheckpointError, MissingWeightsError, UserError
+from soundwright.core.pickles import read_pickle
 from soundwright.lm.audiocraft_weights import (
     TEXT_PROJECTION,
     config_from_audiocraft,
@@ -34,7 +35,6 @@ from soundwright.pipelines.foreign import (
     refuse_codebooks,
 )
 from soundwright.pipelines.musicgen_folders import PUBLISHED_TOP_K, open_encodec
-from soundwright.pipelines.pickles import read_pickle
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
 from soundwright.pipelines.weight_files import WeightFiles, hold
 from soundwright.text.encoders import TextEncoderConfig

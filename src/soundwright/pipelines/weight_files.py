@@ -15,8 +15,8 @@ from torch import Tensor
 from soundwright.core.errors import CheckpointError
 from soundwright.core.files import open_atomic, read_json
 from soundwright.core.hub import first_line
+from soundwright.core.pickles import read_pickle, refuse_pointer
 from soundwright.core.progress import Meter
-from soundwright.pipelines.pickles import read_pickle, refuse_pointer
 from soundwright.pipelines.storage import SCALE_SUFFIX, unpack_rows
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"

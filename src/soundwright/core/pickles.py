@@ -1,7 +1,7 @@
 """Pickled checkpoints of others, read without running anything that stands in them.
 
-A pickle is a program. torch's restricted unpickler knows tensors and plain values only, and
-refuses everything else before it is done.
+A pickle is a program. torch's restricted unpickler knows tensors and plain values only, here also
+NumPy's arrays of numbers, and refuses everything else before it is done.
 """
 
 from __future__ import annotations
@@ -15,16 +15,29 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
+from torch.serialization import safe_globals
 
 from soundwright.core.errors import CheckpointError
 from soundwright.core.hub import first_line
 
 _POINTER = b"version https://git-lfs"
+_MAKERS: list[Any] = [np.zeros(1).__reduce__()[0], np.int64(1).__reduce__()[0]]
+"""NumPy's own functions that make arrays and scalars."""
+_ARRAYS: list[Any] = [
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in "?bBhHiIlLefd"),
+    # By the names of NumPy 2 and of NumPy 1.
+    *((maker, f"numpy._core.multiarray.{maker.__name__}") for maker in _MAKERS),
+    *((maker, f"numpy.core.multiarray.{maker.__name__}") for maker in _MAKERS),
+]
+"""What arrays of numbers are made of. Arrays of objects need a type that is not here."""
 
 
 def read_pickle(path: Path) -> Any:
-    """What a file of `torch.save` holds: tensors on the CPU, plain values, containers of them.
+    """What a file of `torch.save` holds: tensors on the CPU, arrays, plain values, containers.
 
     Tensors of files that allow it stay on the disk until they are used.
 
@@ -33,9 +46,10 @@ def read_pickle(path: Path) -> Any:
     """
     refuse_pointer(path)
     try:
-        return torch.load(  # noqa: TID251 - the one place; `weights_only` is the safe mode
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        with safe_globals(_ARRAYS):
+            return torch.load(  # noqa: TID251 - the one place; `weights_only` is the safe mode
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
     except UnpicklingError as error:
         raise _explain(path) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
@@ -67,7 +81,8 @@ def _damaged(path: Path, why: str = "") -> CheckpointError:
 
 def _explain(path: Path) -> CheckpointError:
     # torch's own message recommends to read the file unsafely; it is not passed on.
-    foreign = [name for name in _names(path) if not name.startswith(("torch.", "collections."))]
+    known = ("torch.", "collections.", "numpy.", "_codecs.")
+    foreign = [name for name in _names(path) if not name.startswith(known)]
     if not foreign:
         return _damaged(path)
     if any(name.startswith("omegaconf.") for name in foreign):
