@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from soundwright.core.files import hash_bytes, write_bytes
+from soundwright.core.files import hash_bytes
+from soundwright.core.packs import Packs
 from soundwright.core.protocols import TextEncoder, TextStates
 
-SUFFIX = ".safetensors"
 MEMORY_BYTES = 256 << 20
 PACK_TEXTS = 256
 """Most texts in one file: opening it stays quick, and a killed run keeps what it has."""
@@ -37,10 +34,8 @@ class _Entry:
 class CachedTextEncoder:
     """A `TextEncoder` in front of another one, with the same states bit for bit.
 
-    The folder holds, for each identity of an encoder, packs: safetensors files with the texts
-    that one call had to compute, each with a checksum. Packs are written whole under a name
-    made from their content's keys, so that any number of processes may share the folder. A pack
-    that is damaged is removed, and its texts are computed again.
+    The folder holds packs (`core.packs`) for each identity of an encoder; any number of processes
+    may share it.
 
     Args:
         encoder: The encoder that is asked when a text is new.
@@ -57,14 +52,13 @@ class CachedTextEncoder:
         memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._encoder = encoder
-        self._folder = Path(folder) / hash_bytes(encoder.identity.encode())[:16]
+        self._packs = Packs(
+            Path(folder) / hash_bytes(encoder.identity.encode())[:16], ("states", "sentence")
+        )
         self._device = torch.device(device)
         self._memory_bytes = memory_bytes
         self._memory: OrderedDict[str, _Entry] = OrderedDict()
         self._used = 0
-        self._index: dict[str, Path] = {}
-        self._known: set[str] = set()
-        self._scan()
 
     @property
     def width(self) -> int:
@@ -94,17 +88,12 @@ class CachedTextEncoder:
         for key in sorted(keys & self._memory.keys()):
             self._memory.move_to_end(key)
             entries[key] = self._memory[key]
-        if keys - entries.keys() - self._index.keys():
-            self._scan()
-        by_pack: dict[Path, list[str]] = {}
-        for key in sorted(keys - entries.keys()):
-            if key in self._index:
-                by_pack.setdefault(self._index[key], []).append(key)
-        for pack, wanted in by_pack.items():
-            found = self._read(pack, wanted)
-            self._remember(found)
-            entries |= found
-        return entries
+        missing = keys - entries.keys()
+        if any(key not in self._packs for key in missing):
+            self._packs.scan()
+        found = {key: _Entry(**entry) for key, entry in self._packs.read(missing).items()}
+        self._remember(found)
+        return entries | found
 
     def _compute(self, texts: dict[str, str]) -> dict[str, _Entry]:
         entries: dict[str, _Entry] = {}
@@ -118,7 +107,12 @@ class CachedTextEncoder:
                 key: _Entry(states[mask].cpu(), sentence.cpu())
                 for key, states, mask, sentence in rows
             }
-            self._write(made)
+            self._packs.write(
+                {
+                    key: {"states": entry.states, "sentence": entry.sentence}
+                    for key, entry in made.items()
+                }
+            )
             self._remember(made)
             entries |= made
         return entries
@@ -143,62 +137,3 @@ class CachedTextEncoder:
         while self._used > self._memory_bytes:
             _, oldest = self._memory.popitem(last=False)
             self._used -= oldest.size
-
-    def _write(self, entries: dict[str, _Entry]) -> None:
-        tensors: dict[str, Tensor] = {}
-        checksums: dict[str, str] = {}
-        for key, entry in entries.items():
-            tensors[f"{key}.states"] = entry.states.contiguous()
-            tensors[f"{key}.sentence"] = entry.sentence.contiguous()
-            checksums[key] = _checksum(entry)
-        name = hash_bytes("\n".join(sorted(entries)).encode())[:32] + SUFFIX
-        path = self._folder / name
-        write_bytes(path, save(tensors, metadata=checksums))
-        self._known.add(name)
-        self._index.update(dict.fromkeys(entries, path))
-
-    def _scan(self) -> None:
-        """Take in packs that this object has not seen yet, its own or another process's."""
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            if path.name in self._known or path.name.startswith("."):
-                continue
-            try:
-                with safe_open(path, framework="pt") as pack:
-                    keys = pack.metadata() or {}
-            except FileNotFoundError:
-                continue
-            except SafetensorError:
-                path.unlink(missing_ok=True)
-                continue
-            self._known.add(path.name)
-            self._index.update(dict.fromkeys(keys, path))
-
-    def _read(self, path: Path, keys: Sequence[str]) -> dict[str, _Entry]:
-        """Entries of a pack; none, and the pack is forgotten, where anything is wrong with it."""
-        entries: dict[str, _Entry] = {}
-        try:
-            with safe_open(path, framework="pt") as pack:
-                checksums = pack.metadata()
-                for key in keys:
-                    # Out of the mapped file, which may be replaced or removed while we use it.
-                    entry = _Entry(
-                        pack.get_tensor(f"{key}.states").clone(),
-                        pack.get_tensor(f"{key}.sentence").clone(),
-                    )
-                    if checksums[key] != _checksum(entry):
-                        raise SafetensorError(f"checksum of {key}")
-                    entries[key] = entry
-        except (SafetensorError, FileNotFoundError, KeyError):
-            path.unlink(missing_ok=True)
-            self._known.discard(path.name)
-            self._index = {key: pack for key, pack in self._index.items() if pack != path}
-            return {}
-        return entries
-
-
-def _checksum(entry: _Entry) -> str:
-    value = 0
-    for tensor in (entry.states, entry.sentence):
-        value = zlib.crc32(repr(tuple(tensor.shape)).encode(), value)
-        value = zlib.crc32(tensor.contiguous().numpy().tobytes(), value)
-    return f"{value:08x}"
