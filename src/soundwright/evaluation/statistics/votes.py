@@ -1,0 +1,101 @@
+"""Votes between two systems, and drawing their raters and prompts again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwright.core.errors import UserError
+from soundwright.core.seeding import numpy_stream
+from soundwright.evaluation.statistics.intervals import Matrix, Vector, draw_counts
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Answers to "which is better?", one a row."""
+
+    first: Sequence[str]
+    """[V], one of the two systems."""
+    second: Sequence[str]
+    """[V], the other."""
+    outcomes: Sequence[float]
+    """[V], 1 where the first was preferred, 0 where the second, 0.5 for a tie."""
+    raters: Sequence[str]
+    """[V]"""
+    prompts: Sequence[str]
+    """[V]"""
+
+    def __post_init__(self) -> None:
+        lengths = [
+            len(column)
+            for column in (self.first, self.second, self.outcomes, self.raters, self.prompts)
+        ]
+        if len(set(lengths)) != 1 or not lengths[0]:
+            raise UserError(
+                f"Columns of {lengths} votes.", expected="as many in each, at least one"
+            )
+        if not set(self.outcomes) <= {0, 0.5, 1}:
+            raise UserError("A vote is 1 (for the first), 0 (for the second) or 0.5 (a tie).")
+        if any(one == other for one, other in zip(self.first, self.second, strict=True)):
+            raise UserError(
+                "There is a vote between a system and itself.", change="Leave controls out."
+            )
+
+    @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """Names of the systems, sorted."""
+        return tuple(sorted({*self.first, *self.second}))
+
+    @cached_property
+    def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """[V] and [V], the places of the first and of the second system in `systems`."""
+        place = {name: number for number, name in enumerate(self.systems)}
+        return (
+            np.array([place[name] for name in self.first]),
+            np.array([place[name] for name in self.second]),
+        )
+
+    def tally(self, weights: Vector | None = None) -> tuple[Matrix, Matrix]:
+        """Count the votes.
+
+        Args:
+            weights: [V], how often each vote counts; once, without.
+
+        Returns:
+            Wins [S, S], row over column, and ties [S, S], symmetric.
+        """
+        counts = np.ones(len(self.outcomes)) if weights is None else weights
+        outcomes = np.asarray(self.outcomes)
+        wins, ties = (np.zeros((len(self.systems),) * 2) for _ in range(2))
+        first, second = self.places
+        np.add.at(wins, (first, second), counts * (outcomes == 1))
+        np.add.at(wins, (second, first), counts * (outcomes == 0))
+        np.add.at(ties, (first, second), counts * (outcomes == 0.5))
+        return wins, ties + ties.T
+
+    def redraw(self, draws: int, seed: int) -> Iterator[Matrix]:
+        """Draw raters and prompts again, each for themselves: how often each vote then counts.
+
+        A vote counts as often as its rater was drawn times as often as its prompt was. With two
+        ways at once a vote's own chance is counted up to three times (Owen, 2007): where neither
+        raters nor prompts differ, intervals are too wide.
+
+        Yields:
+            [draws', V]; a draw in which no vote counts is left out.
+        """
+        random = numpy_stream(seed, "bootstrap", "raters and prompts")
+        raters, rater = np.unique(np.asarray(self.raters), return_inverse=True)
+        prompts, prompt = np.unique(np.asarray(self.prompts), return_inverse=True)
+        block = max(1, 2**20 // len(self.outcomes))
+        for start in range(0, draws, block):
+            size = min(block, draws - start)
+            by_rater, by_prompt = (
+                np.concatenate(list(draw_counts(random, len(units), size)))
+                for units in (raters, prompts)
+            )
+            weights = by_rater[:, rater] * by_prompt[:, prompt]
+            yield weights[weights.any(axis=1)]
