@@ -62,6 +62,33 @@ def fetch_folder(
         raise missing(what, name, f"cannot be loaded: {first_line(error)}") from error
 
 
+def fetch_file(name: str, file: str, *, what: str = "model") -> Path:
+    """One file of a repository of the hub: from the local cache, else from the network.
+
+    Args:
+        name: owner/name on the hub.
+        file: Its path within the repository.
+        what: What is looked for, such as "audio encoder", for the message.
+
+    Raises:
+        MissingWeightsError: It is not in the cache, and the network is forbidden or does not
+            give it.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file, local_files_only=True))
+    except (OSError, ValueError):
+        pass  # As in `fetch_folder`.
+    if network_forbidden():
+        raise missing(what, name, "is not in the cache, and the network is forbidden")
+    try:
+        found = HfApi().model_info(name, timeout=TIMEOUT_S)
+        return Path(hf_hub_download(name, file, revision=found.sha))
+    except Exception as error:
+        raise missing(what, name, f"gives no {file}: {first_line(error)}") from error
+
+
 def missing(what: str, name: str, problem: str) -> MissingWeightsError:
     """The error for weights that are not here; `problem` continues "The <what> <name> ..."."""
     return MissingWeightsError(
