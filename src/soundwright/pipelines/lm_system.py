@@ -97,6 +97,22 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
     return Job(task, batches, held_out, save, hooks)
 
 
+def share_tokens(recipe: LmRecipe, place: Workplace) -> tuple[str, ...]:
+    """Train codec and make tokens of a recipe once, for many runs that differ otherwise.
+
+    Returns:
+        Overrides with which the recipe's runs take them from `place`.
+    """
+    if recipe.tokens is not None:
+        return ()
+    codec, _ = _find_codec(recipe, place)
+    _find_tokens(recipe, codec, place)
+    shared = [f"tokens={place.run / 'tokens'}", "data.scenes=null", "data.manifests=[]"]
+    if recipe.codec.recipe is not None:
+        shared += [f"codec.model={_codec_place(place).model}", "codec.recipe=null"]
+    return tuple(shared)
+
+
 def _build_lm(recipe: LmRecipe) -> AudioLm:
     """The language model as training begins with it."""
     seed = recipe.training.seed
@@ -178,10 +194,15 @@ def _train_codec(name: str, recipe: LmRecipe, place: Workplace) -> Path:
     """Train the codec on the same data as the language model (section 4.2 of the paper)."""
     codec_recipe = read_codec_recipe(name, recipe)
     _check_shape(recipe, build_codec(codec_recipe.codec))
-    inside = Workplace(place.run / "codec", place.data, place.resume, place.accept_changes)
+    inside = _codec_place(place)
     if not (inside.model / RECORD_FILE).is_file():
         run_job(prepare_codec(codec_recipe, inside), codec_recipe, inside)
     return inside.model
+
+
+def _codec_place(place: Workplace) -> Workplace:
+    """Where a run trains its codec, on its own data."""
+    return Workplace(place.run / "codec", place.data, place.resume, place.accept_changes)
 
 
 def _check_shape(recipe: LmRecipe, codec: Codec) -> None:

@@ -1,0 +1,1 @@
+"""Tables of experiments: trainings under changed conditions, measured on the same prompts."""

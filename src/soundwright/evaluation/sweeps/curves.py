@@ -1,0 +1,105 @@
+"""The curves of a sweep's trainings: L_rr, the mean of T and of A, cross-entropy, over steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundwright.core.errors import UserError
+from soundwright.core.files import open_atomic
+from soundwright.evaluation.sweeps.plan import Run
+from soundwright.training.metrics import read_records
+from soundwright.training.runs import RunFolder
+
+CURVES: Mapping[str, str] = {
+    "rr/cfg/loss": "L_rr without text",
+    "rr/cfg/audio_mean": "mean A without text",
+    "rr/cfg/correlation": "correlation of T and A without text",
+    "ce/conditional": "cross-entropy with text",
+    "ce/cfg": "cross-entropy without text",
+}
+"""Records of validation, and what a plot calls them. T does not change: its mean is a line."""
+TEXT_MEAN = "rr/cfg/text_mean"
+
+
+def read_curves(out: Path, runs: Sequence[Run]) -> dict[str, dict[int, list[dict[str, Any]]]]:
+    """The validation records of every run: by row, then by seed.
+
+    Raises:
+        UserError: A run's records are damaged.
+    """
+    curves: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for run in runs:
+        path = RunFolder(out / "runs" / run.place).metrics
+        if path.is_file():
+            records = [record for record in read_records(path) if record["kind"] == "validation"]
+            curves.setdefault(run.row.name, {})[run.seed] = records
+    return curves
+
+
+def last_values(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The curves' values at the end of a run; what a run does not record is left out."""
+    last = records[-1] if records else {}
+    names = (*CURVES, TEXT_MEAN)
+    return {name: float(last[name]) for name in names if last.get(name) is not None}
+
+
+def draw_curves(
+    path: Path, curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]]
+) -> None:
+    """Draw a panel a curve: a row of the table in one colour, its seeds as thin lines, their mean.
+
+    Args:
+        path: An .svg or .png file.
+        curves: As `read_curves` gives them.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError(
+            "The curves cannot be drawn: matplotlib is not installed.",
+            change='Install it with pip install "soundwright[eval]".',
+        ) from error
+    # Without pyplot: no window system is asked for, and nothing global is changed.
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    panels = figure.subplots(2, 3).ravel()
+    for panel, (key, title) in zip(panels, CURVES.items(), strict=False):
+        for number, (row, seeds) in enumerate(curves.items()):
+            _draw_row(panel, seeds, key, f"C{number}", row)
+        if key == "rr/cfg/audio_mean":
+            _draw_row(panel, next(iter(curves.values()), {}), TEXT_MEAN, "black", "mean T")
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("step", fontsize=8)
+        panel.tick_params(labelsize=8)
+    handles, labels = panels[1].get_legend_handles_labels()
+    panels[-1].axis("off")
+    panels[-1].legend(handles, labels, loc="center", frameon=False)
+    # Neither a date nor random ids: the same curves give the same bytes.
+    with rc_context({"svg.hashsalt": "curves"}), open_atomic(path) as file:
+        figure.savefig(file, format=path.suffix[1:], metadata={"Date": None}, dpi=110)
+
+
+def _draw_row(
+    panel: Any,
+    seeds: Mapping[int, Sequence[Mapping[str, Any]]],
+    key: str,
+    colour: str,
+    label: str,
+) -> None:
+    lines = [
+        ([record["step"] for record in records], [record[key] for record in records])
+        for records in seeds.values()
+        if records and all(record.get(key) is not None for record in records)
+    ]
+    for steps, values in lines:
+        panel.plot(steps, values, color=colour, linewidth=0.5, alpha=0.5)
+    if lines and len({tuple(steps) for steps, _ in lines}) == 1:
+        mean = np.mean([values for _, values in lines], axis=0)
+        panel.plot(lines[0][0], mean, color=colour, linewidth=1.8, label=label)
