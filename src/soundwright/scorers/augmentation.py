@@ -71,12 +71,12 @@ def augment(
     """
     levels = levels.masked_fill(~mask[:, None], EMPTY_DB)
     levels, mask = _crop_and_warp(levels, mask, config, generator)
-    levels = _equalise(levels, config, generator)
+    levels = equalise(levels, config, generator)
     levels, mask, targets = _mix(levels, mask, targets, config, generator)
-    levels = _add_noise(levels, config, generator)
-    levels = _limit_band(levels, config, generator)
+    levels = add_noise(levels, config, generator)
+    levels = limit_band(levels, config, generator)
     levels = relative_to_peak(levels)
-    return _blank_bars(levels, config, generator), mask, targets
+    return blank_bars(levels, config, generator), mask, targets
 
 
 def relative_to_peak(levels: Tensor) -> Tensor:
@@ -110,7 +110,8 @@ def _crop_and_warp(
     return warped.masked_fill(~inside[:, None], EMPTY_DB), inside
 
 
-def _equalise(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def equalise(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    """Add a smooth curve over the mel axis."""
     gains = config.equaliser_db * _normal(generator, levels.shape[0], 1, 4)
     curve = functional.interpolate(gains, levels.shape[1], mode="linear", align_corners=True)
     return levels + curve.transpose(1, 2)
@@ -137,7 +138,8 @@ def _mix(
     return relative_to_peak(mixed), mask | (mask[other] & audible), targets
 
 
-def _add_noise(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def add_noise(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    """Add the powers of noise with a tilted spectrum to some clips."""
     batch, bands, frames = levels.shape
     chosen = _uniform(generator, batch) < config.noise
     low, high = config.noise_db
@@ -148,7 +150,8 @@ def _add_noise(levels: Tensor, config: AugmentationConfig, generator: Generator)
     return torch.where(chosen[:, None, None], add_powers(torch.stack([levels, noise]), 0), levels)
 
 
-def _limit_band(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def limit_band(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    """Leave some clips nothing above a band."""
     batch, bands, _ = levels.shape
     chosen = _uniform(generator, batch) < config.band_limit
     edge = config.lowest_band + (1 - config.lowest_band) * _uniform(generator, batch)
@@ -156,7 +159,7 @@ def _limit_band(levels: Tensor, config: AugmentationConfig, generator: Generator
     return levels.masked_fill((chosen[:, None] & above)[:, :, None], EMPTY_DB)
 
 
-def _blank_bars(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def blank_bars(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
     """SpecAugment's masks over bands and over frames."""
     _, bands, frames = levels.shape
     for _ in range(config.bars):

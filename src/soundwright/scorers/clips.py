@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from soundwright.core.errors import UserError, nearest
-from soundwright.core.seeding import torch_stream
+from soundwright.scorers.dealing import deal
 from soundwright.scorers.levels import EMPTY_DB, Levels
 
 
@@ -70,12 +70,8 @@ class LabelledClips:
 
     def __getitem__(self, index: int) -> LabelledBatch:
         """Batch `index` of the endless sequence."""
-        first = index * self._batch_size
-        places = range(first, first + self._batch_size)
-        passes = {place // len(self._clips) for place in places}
-        orders = {number: self._order(number) for number in passes}
         return self._collate(
-            [orders[place // len(self._clips)][place % len(self._clips)] for place in places]
+            deal(index, count=len(self._clips), batch_size=self._batch_size, seed=self._seed)
         )
 
     def everything(self) -> list[LabelledBatch]:
@@ -85,10 +81,6 @@ class LabelledClips:
             self._collate(list(range(first, min(first + self._batch_size, count))))
             for first in range(0, count, self._batch_size)
         ]
-
-    def _order(self, number: int) -> list[int]:
-        generator = torch_stream(self._seed, "labelled clips", number)
-        return torch.randperm(len(self._clips), generator=generator).tolist()
 
     def _collate(self, rows: list[int]) -> LabelledBatch:
         clips = [self._clips[row] for row in rows]

@@ -6,7 +6,7 @@ reward, a filter or what selects a checkpoint, or its figures would mean nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -14,25 +14,26 @@ from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from soundwright.core.config import Config
-from soundwright.core.errors import CheckpointError
-from soundwright.core.files import folder_atomic, hash_bytes, read_json, write_bytes, write_json
+from soundwright.core.protocols import Encoded
 from soundwright.scorers.levels import LevelConfig, Levels
+from soundwright.scorers.residual import ResidualBlock
+from soundwright.scorers.weights import FolderFormat, identity_of
 
-FORMAT = "soundwright-tagger"
-FORMAT_VERSION = 1
-WEIGHTS_FILE = "model.safetensors"
-DESCRIPTION_FILE = "tagger.json"
+FORMAT = FolderFormat("soundwright-tagger", 1, "tagger.json", "a tagger")
 
 
 def judge_folder() -> Path:
     """Where the judge that ships stands: ten classes of ESC-10, never trained on fold 4."""
     return Path(__file__).parent / "judge"
+
+
+def tagger2_folder() -> Path:
+    """Where the second tagger that ships stands: for embeddings and class probabilities."""
+    return Path(__file__).parent / "tagger2"
 
 
 class TaggerConfig(Config):
@@ -65,8 +66,8 @@ class Tagger(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         )
-        blocks = [_Block(widths[0], widths[0], stride=1)]
-        blocks += [_Block(below, above, stride=2) for below, above in pairwise(widths)]
+        blocks = [ResidualBlock(widths[0], widths[0], stride=1)]
+        blocks += [ResidualBlock(below, above, stride=2) for below, above in pairwise(widths)]
         self.blocks = nn.Sequential(*blocks)
         self.attention = nn.Linear(widths[-1], len(config.labels))
         self.evidence = nn.Linear(widths[-1], len(config.labels))
@@ -91,9 +92,7 @@ class Tagger(nn.Module):
         Returns:
             [B, L] fp32.
         """
-        hidden, inside = self._hidden(levels, mask)
-        weight = self.attention(hidden).masked_fill(~inside[:, :, None], -torch.inf).softmax(1)
-        return (weight * self.evidence(hidden)).sum(1)
+        return self._logits(*self._hidden(levels, mask))
 
     @torch.no_grad()
     def score(
@@ -144,21 +143,7 @@ class Tagger(nn.Module):
         Raises:
             UserError: The folder exists or cannot be written.
         """
-        tensors = {
-            name: value.half().contiguous() if value.is_floating_point() else value
-            for name, value in self.state_dict().items()
-        }
-        weights = save(tensors)
-        description = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "config": self.config.plain(),
-            "weights_sha256": hash_bytes(weights),
-            "notes": notes or {},
-        }
-        with folder_atomic(folder) as building:
-            write_bytes(building / WEIGHTS_FILE, weights)
-            write_json(building / DESCRIPTION_FILE, description)
+        FORMAT.write(folder, self, self.config, notes)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -168,25 +153,40 @@ class Tagger(nn.Module):
             CheckpointError: No tagger, one of a newer format, or damaged weights.
             UserError: The description is missing or is not JSON.
         """
-        description = read_json(folder / DESCRIPTION_FILE)
-        _check_format(description, folder)
-        try:
-            weights = (folder / WEIGHTS_FILE).read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{folder / WEIGHTS_FILE} cannot be read.") from error
-        if hash_bytes(weights) != description["weights_sha256"]:
-            raise CheckpointError(
-                f"{folder / WEIGHTS_FILE} is damaged: its hash is not the one that was saved.",
-                change="Copy or download the folder again.",
-            )
-        tagger = cls(TaggerConfig.read(description["config"], origin=str(folder)))
-        try:
-            tagger.load_state_dict(load(weights))
-        except (RuntimeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"The weights in {folder} do not fit the configuration beside them."
-            ) from error
-        return tagger.eval()
+        return FORMAT.read(
+            folder, lambda values: cls(TaggerConfig.read(values, origin=str(folder)))
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """At which it hears."""
+        return self.config.levels.mel.sample_rate
+
+    @property
+    def identity(self) -> str:
+        """Hash of weights and configuration."""
+        return identity_of(self, self.config)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What a metric card tells of it."""
+        return {
+            "encoder": f"{self.name}, trained by Soundwright; {len(self.labels)} labels",
+            "channels": "mean of all",
+            "gain": "peak of each sound",
+            "window": "the whole sound without the silence around it",
+            "embedding": f"mean of the last hidden states over time, {self.config.widths[-1]} wide",
+            "digital silence": "zeros",
+        }
+
+    @torch.no_grad()
+    def encode(self, waveforms: Sequence[Tensor]) -> list[Encoded]:
+        """Describe mono sounds [N] at `sample_rate`: one window, the whole sound.
+
+        Raises:
+            AudioError: As for `score`.
+        """
+        return [self._encoded(waveform) for waveform in waveforms]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -212,6 +212,21 @@ class Tagger(nn.Module):
         with self.evaluating():
             return self._hidden(levels[None], _everywhere(levels))[0].mean(1)[0].cpu()
 
+    def _encoded(self, waveform: Tensor) -> Encoded:
+        levels = self.levels.read(waveform, self.sample_rate)
+        if levels is None:
+            zeros = torch.zeros(1, self.config.widths[-1])
+            return Encoded(zeros, zeros[0], torch.zeros(1, len(self.labels)))
+        with self.evaluating():
+            hidden, inside = self._hidden(levels[None], _everywhere(levels))
+            logits = self._logits(hidden, inside).cpu()
+        embedding = hidden.mean(1).cpu()
+        return Encoded(embedding, embedding[0], logits)
+
+    def _logits(self, hidden: Tensor, inside: Tensor) -> Tensor:
+        weight = self.attention(hidden).masked_fill(~inside[:, :, None], -torch.inf).softmax(1)
+        return (weight * self.evidence(hidden)).sum(1)
+
     def _hidden(self, levels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states [B, T, D] fp32 and where there is sound [B, T], T = ceil(F / stride)."""
         # Nothing is 0, which is also what convolutions see beyond the edges.
@@ -223,46 +238,6 @@ class Tagger(nn.Module):
         return hidden, inside
 
 
-class _Block(nn.Module):
-    """Two convolutions and a skip connection; a stride halves both axes, rounding up."""
-
-    def __init__(self, below: int, above: int, *, stride: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(below, above, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(above),
-            nn.ReLU(),
-            nn.Conv2d(above, above, 3, padding=1, bias=False),
-            nn.BatchNorm2d(above),
-        )
-        self.skip: nn.Module = nn.Identity()
-        if stride != 1 or below != above:
-            self.skip = nn.Sequential(
-                nn.AvgPool2d(stride, ceil_mode=True),
-                nn.Conv2d(below, above, 1, bias=False),
-                nn.BatchNorm2d(above),
-            )
-
-    def forward(self, image: Tensor) -> Tensor:
-        return functional.relu(self.main(image) + self.skip(image))
-
-
 def _everywhere(levels: Tensor) -> Tensor:
     """[1, F], True for every frame of [M, F]."""
     return torch.ones(1, levels.shape[-1], dtype=torch.bool, device=levels.device)
-
-
-def _check_format(description: Any, folder: Path) -> None:
-    wanted = {"format", "version", "config", "weights_sha256"}
-    if not isinstance(description, dict) or not wanted <= description.keys():
-        raise CheckpointError(f"{folder / DESCRIPTION_FILE} does not describe a tagger.")
-    if description["format"] != FORMAT:
-        raise CheckpointError(
-            f"{folder} holds {description['format']!r}.", expected=f"a folder of {FORMAT}"
-        )
-    if description["version"] != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{folder} has format version {description['version']!r}.",
-            expected=f"version {FORMAT_VERSION}",
-            change="Update soundwright.",
-        )

@@ -1,0 +1,251 @@
+"""The event detector: what is heard when, and how many times.
+
+Trained on scenes whose events are known to the sample. It measures how well sounds obey their
+prompts; like the judge it must never be a reward, a filter or what selects a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from soundwright.core.config import Config
+from soundwright.core.errors import UserError, nearest
+from soundwright.core.records import Event
+from soundwright.scorers.events import EventRule, find_events, find_peaks
+from soundwright.scorers.levels import LevelConfig, Levels
+from soundwright.scorers.weights import FolderFormat
+
+FORMAT = FolderFormat("soundwright-detector", 1, "detector.json", "a detector")
+STRIDE = 2
+"""Frames of the front end a step of the network; every step tells of each of them."""
+
+
+def detector_folder() -> Path:
+    """Where the detector that ships stands."""
+    return Path(__file__).parent / "detector1"
+
+
+class DetectorConfig(Config):
+    """Labels, front end and size of a `Detector`."""
+
+    name: str = "detector-1"
+    """Stable name with version, under which figures are reported."""
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    counted: tuple[str, ...] = ()
+    """Those of the labels whose events are single happenings, each with an onset of its own; the
+    others are textures that go on."""
+    levels: LevelConfig = LevelConfig()
+    range_db: Annotated[float, Field(gt=0)] = 70.0
+    """Levels further than this below a clip's peak are all the same to the network."""
+    widths: Annotated[tuple[int, ...], Field(min_length=1)] = (16, 32, 48, 64)
+    """Channels of the convolutions over bands and time; each halves the bands."""
+    width: Annotated[int, Field(ge=1)] = 128
+    """Channels of the convolutions over time that follow."""
+    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 16)
+    """Of the latter, in steps of two frames."""
+    rule: EventRule = EventRule()
+
+    @model_validator(mode="after")
+    def _counts_what_it_knows(self) -> Self:
+        for label in self.counted:
+            if label not in self.labels:
+                raise ValueError(f"{label!r} is counted and no label")
+        return self
+
+
+class Detector(nn.Module):
+    """Convolutions over a level spectrogram, then over time; two heads for every label and frame.
+
+    One head tells whether the label sounds, the other whether an event of it begins.
+    """
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.levels = Levels(config.levels)
+        widths, bands = (1, *config.widths), config.levels.mel.n_mels
+        layers: list[nn.Module] = []
+        for number, (below, above) in enumerate(pairwise(widths)):
+            size, stride = (3, (2, 1)) if number else (5, (2, STRIDE))
+            layers += [
+                nn.Conv2d(below, above, size, stride=stride, padding=size // 2, bias=False),
+                nn.BatchNorm2d(above),
+                nn.ReLU(),
+            ]
+            bands = -(-bands // 2)
+        self.image = nn.Sequential(*layers)
+        self.entrance = nn.Conv1d(widths[-1] * bands, config.width, 1)
+        self.course = nn.Sequential(*(_Course(config.width, one) for one in config.dilations))
+        count = STRIDE * len(config.labels)
+        self.activity = nn.Conv1d(config.width, count, 1)
+        self.onset = nn.Conv1d(config.width, count, 1)
+        for head in (self.activity, self.onset):
+            nn.init.constant_(head.bias, -3.0)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def name(self) -> str:
+        """Stable name with version."""
+        return self.config.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What can be detected, in the order of the logits."""
+        return self.config.labels
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        mel = self.config.levels.mel
+        return mel.sample_rate / mel.hop_length
+
+    def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of a batch.
+
+        Args:
+            levels: [B, M, F] dB relative to each clip's peak, as `Levels` gives them untrimmed.
+
+        Returns:
+            Of activity and of onsets, each [B, L, F] fp32.
+        """
+        heights = (levels / self.config.range_db + 1).clamp(min=0)
+        image = heights[:, None].contiguous(memory_format=torch.channels_last)
+        hidden = self.course(self.entrance(self.image(image).flatten(1, 2)))
+        frames = levels.shape[2]
+        return self._unfold(self.activity(hidden), frames), self._unfold(self.onset(hidden), frames)
+
+    @torch.no_grad()
+    def probabilities(self, waveform: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+        """How likely every label sounds, and begins, in every frame of one sound.
+
+        Args:
+            waveform: [C, N] or [N], of any length.
+            sample_rate: Of the waveform.
+
+        Returns:
+            Activity and onsets, each [L, F] fp32 in [0, 1]; frame f is about second
+            f / `frame_rate`. Zeros for digital silence.
+
+        Raises:
+            AudioError: A waveform without samples, or with some that are not finite.
+        """
+        levels = self.levels.read(waveform, sample_rate, trim=False)
+        if levels is None:
+            seconds = waveform.shape[-1] / sample_rate
+            empty = torch.zeros(len(self.labels), 1 + int(seconds * self.frame_rate))
+            return empty, empty.clone()
+        with self.evaluating():
+            activity, onset = self(levels[None])
+        return activity[0].sigmoid().cpu(), onset[0].sigmoid().cpu()
+
+    def detect(self, waveforms: Sequence[Tensor], sample_rate: int) -> list[list[Event]]:
+        """The events of each sound, sorted by onset.
+
+        What is found depends neither on a sound's loudness nor on the other sounds.
+
+        Args:
+            waveforms: [C, N] or [N] each, of any length.
+            sample_rate: Of all waveforms.
+
+        Raises:
+            AudioError: A waveform without samples, or with some that are not finite.
+        """
+        return [self._events(waveform, sample_rate) for waveform in waveforms]
+
+    def count_onsets(self, waveforms: Sequence[Tensor], sample_rate: int, label: str) -> list[int]:
+        """How many events of one label begin in each sound.
+
+        Args:
+            waveforms: As for `detect`.
+            sample_rate: Of all waveforms.
+            label: One of `labels`.
+
+        Raises:
+            UserError: The label is unknown.
+            AudioError: As for `detect`.
+        """
+        if label not in self.labels:
+            raise UserError(
+                f"{self.name} knows no {label!r}.", expected=nearest(label, self.labels)
+            )
+        row = self.labels.index(label)
+        rule = self.config.rule
+        return [
+            len(
+                find_peaks(self.probabilities(waveform, sample_rate)[1][row], rule, self.frame_rate)
+            )
+            for waveform in waveforms
+        ]
+
+    def save(self, folder: Path, *, notes: dict[str, Any] | None = None) -> None:
+        """Write weights in fp16 and a description to a new folder; as `Tagger.save`."""
+        FORMAT.write(folder, self, self.config, notes)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; the weights become fp32 and the detector evaluates.
+
+        Raises:
+            CheckpointError: No detector, one of a newer format, or damaged weights.
+            UserError: The description is missing or is not JSON.
+        """
+        return FORMAT.read(
+            folder, lambda values: cls(DetectorConfig.read(values, origin=str(folder)))
+        )
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """A block in which the detector is in evaluation mode; afterwards it is as it was."""
+        training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(training)
+
+    def _events(self, waveform: Tensor, sample_rate: int) -> list[Event]:
+        activity, onset = self.probabilities(waveform, sample_rate)
+        end = waveform.shape[-1] / sample_rate
+        events = [
+            event
+            for row, label in enumerate(self.labels)
+            for event in find_events(
+                label,
+                activity[row],
+                onset[row] if label in self.config.counted else None,
+                self.config.rule,
+                self.frame_rate,
+                end,
+            )
+        ]
+        return sorted(events, key=lambda event: (event.onset, event.label))
+
+    def _unfold(self, logits: Tensor, frames: int) -> Tensor:
+        """[B, STRIDE * L, T] to [B, L, F]: the frames of a step one after another."""
+        apart = logits.float().unflatten(1, (len(self.labels), STRIDE))
+        return apart.transpose(2, 3).flatten(2)[:, :, :frames]
+
+
+class _Course(nn.Module):
+    """A dilated convolution over time with a skip connection."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 1, bias=False),
+            nn.BatchNorm1d(width),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return functional.relu(hidden + self.main(hidden))
