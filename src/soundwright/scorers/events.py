@@ -57,7 +57,7 @@ def find_events(
         spans = [(a, b) for a, b in spans if b - a >= rule.shortest]
     else:
         starts = find_peaks(onset, rule, frame_rate)
-        limits = [*starts[1:], end]
+        limits = [*starts[1:], end][: len(starts)]
         spans = [
             (start, _until(activity, start, limit, rule, frame_rate))
             for start, limit in zip(starts, limits, strict=True)
