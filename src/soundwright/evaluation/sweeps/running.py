@@ -53,16 +53,24 @@ def run_sweep(sweep: Sweep, out: Path, measure: Callable[[Run, Path], None], tel
         UserError: `out` holds another sweep, or a recipe or data set cannot be used.
         TrainingInterrupted: SIGINT or SIGTERM came; everything is saved.
     """
-    recipe = check_rows(sweep)
-    _claim(sweep, out)
-    shared = share_tokens(recipe, Workplace(out, out / "data", resume=True))
-    runs = list(plan_runs(sweep, shared))
-    held_out = held_out_clips(sweep, recipe, out)
+    runs = prepare_runs(sweep, out)
+    held_out = held_out_clips(sweep, check_rows(sweep), out)
     for number, run in enumerate(runs, start=1):
         title = f"{run.row.name}, seed {run.seed} ({number} of {len(runs)})"
         _train(sweep, run, out, lambda text, title=title: tell(f"{title}: {text}"))
         _generate(sweep, run, out, held_out.clips)
         measure(run, out)
+
+
+def prepare_runs(sweep: Sweep, out: Path) -> list[Run]:
+    """Write down what a folder's sweep is, and make the codec and the tokens that its runs share.
+
+    Raises:
+        UserError: As `run_sweep`.
+    """
+    recipe = check_rows(sweep)
+    _claim(sweep, out)
+    return list(plan_runs(sweep, share_tokens(recipe, Workplace(out, out / "data", resume=True))))
 
 
 def held_out_clips(sweep: Sweep, recipe: LmRecipe, out: Path) -> Manifest:
@@ -117,7 +125,16 @@ def _claim(sweep: Sweep, out: Path) -> None:
                     change="Choose another folder.",
                 )
         _check_row_sets(there, sweep, out)
+        sweep = _join(there, sweep)
     write_json(out / SWEEP_FILE, sweep.plain())
+
+
+def _join(there: Sweep, sweep: Sweep) -> Sweep:
+    """What stands in a folder, with the rows and seeds that come to it."""
+    names = {row.name for row in there.rows}
+    added = tuple(row for row in sweep.rows if row.name not in names)
+    seeds = tuple(dict.fromkeys((*there.seeds, *sweep.seeds)))
+    return there.model_copy(update={"rows": (*there.rows, *added), "seeds": seeds})
 
 
 def _check_row_sets(there: Sweep, sweep: Sweep, out: Path) -> None:
