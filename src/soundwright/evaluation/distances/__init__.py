@@ -1,0 +1,1 @@
+"""Distances, divergences and scores as pure functions of embeddings and logits; no files."""
