@@ -25,6 +25,7 @@ from soundwright.synthesis.scenes import ComposerConfig, compose_scene
 
 DATASET = "scenes"
 MANIFEST_NAME = "manifest.jsonl"
+SCENES_NAME = "scenes.jsonl"
 RECORDED = "clip:"
 GENERATED = Licence(name="generated", evidence="made by soundwright.synthesis")
 
@@ -74,7 +75,7 @@ def make_scenes(source: SceneSource, out: Path, *, workers: int = 2) -> Manifest
                 f"{out} holds another corpus.", change="Choose another folder, or remove it."
             )
         return manifest
-    bank, licences = _open_bank(source)
+    bank, licences = open_bank(source.recordings, source.sample_rate)
     scenes = [
         compose_scene(source.composer, derive_seed(source.seed, "scene", number), bank)
         for number in range(source.clips)
@@ -91,22 +92,29 @@ def make_scenes(source: SceneSource, out: Path, *, workers: int = 2) -> Manifest
         for clip in compute_in_order(make, range(source.clips), workers=workers):
             clips.append(clip)
             meter.advance()
-    write_text(out / "scenes.jsonl", "".join(f"{s.model_dump_json()}\n" for s in scenes))
+    write_text(out / SCENES_NAME, "".join(f"{s.model_dump_json()}\n" for s in scenes))
     manifest = Manifest(header, tuple(clips), out)
     write_manifest(out / MANIFEST_NAME, manifest)
     return manifest
 
 
-def _open_bank(source: SceneSource) -> tuple[RecordingBank | None, dict[str, Licence]]:
-    if source.recordings is None:
+def open_bank(
+    recordings: RecordingSource | None, sample_rate: int
+) -> tuple[RecordingBank | None, dict[str, Licence]]:
+    """The recordings that scenes are made of, and their licences by clip id; None of none.
+
+    Raises:
+        UserError: The manifest does not hold, or nothing is selected.
+    """
+    if recordings is None:
         return None, {}
-    manifest = select_clips(read_manifest(source.recordings.manifest), source.recordings.selection)
+    manifest = select_clips(read_manifest(recordings.manifest), recordings.selection)
     recorded = (
         RecordedClip(clip.id, clip.tags[0], read_clip(manifest, clip))
         for clip in manifest.clips
         if clip.tags
     )
-    bank = RecordingBank(recorded, source.sample_rate)
+    bank = RecordingBank(recorded, sample_rate)
     return bank, {clip.id: clip.licence for clip in manifest.clips}
 
 

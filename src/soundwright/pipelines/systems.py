@@ -13,9 +13,11 @@ from soundwright.core.config import merge, parse_override
 from soundwright.core.errors import ConfigError, nearest
 from soundwright.core.ranks import Ranks
 from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
+from soundwright.pipelines.detector_system import DetectorRecipe, prepare_detector
 from soundwright.pipelines.jobs import Job, Workplace
 from soundwright.pipelines.lm_recipe import LmRecipe, inherit_model
 from soundwright.pipelines.lm_system import prepare_lm
+from soundwright.pipelines.matcher_system import MatcherRecipe, prepare_matcher
 from soundwright.pipelines.memory import MemoryEstimate, estimate_memory
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.tagger_system import TaggerRecipe, prepare_tagger
@@ -36,7 +38,9 @@ class System:
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
         "codec": System(CodecRecipe, prepare_codec),
+        "detector": System(DetectorRecipe, prepare_detector),
         "lm": System(LmRecipe, prepare_lm, estimate_memory),
+        "matcher": System(MatcherRecipe, prepare_matcher),
         "tagger": System(TaggerRecipe, prepare_tagger),
     }
 )

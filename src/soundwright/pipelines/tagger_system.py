@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 class TaggerRecipe(Recipe):
-    """Train a tagger on clips whose first tag is their label."""
+    """Train a tagger on clips whose one tag is their label."""
 
     kind: Literal["tagger"]  # type: ignore[assignment]
     tagger: TaggerConfig
@@ -92,4 +92,5 @@ def _read(manifest: Manifest, recipe: TaggerRecipe, tagger: Tagger) -> LabelledC
 
 
 def _label(clip: Clip) -> str:
-    return clip.tags[0] if clip.tags else ""
+    """A clip's only tag; a clip with several is none of a label."""
+    return clip.tags[0] if len(clip.tags) == 1 else ""

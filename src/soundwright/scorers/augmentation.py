@@ -73,10 +73,28 @@ def augment(
     levels, mask = _crop_and_warp(levels, mask, config, generator)
     levels = equalise(levels, config, generator)
     levels, mask, targets = _mix(levels, mask, targets, config, generator)
-    levels = add_noise(levels, config, generator)
-    levels = limit_band(levels, config, generator)
+    levels = _add_noise(levels, config, generator)
+    levels = _limit_band(levels, config, generator)
     levels = relative_to_peak(levels)
-    return blank_bars(levels, config, generator), mask, targets
+    return _blank_bars(levels, config, generator), mask, targets
+
+
+def colour(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+    """Vary [B, M, F] without a change in time: noise, band limit and bars; the peak is at 0."""
+    levels = _add_noise(relative_to_peak(levels), config, generator)
+    levels = relative_to_peak(_limit_band(levels, config, generator))
+    return _blank_bars(levels, config, generator)
+
+
+def shifted(values: Tensor, by: Tensor, axis: int, empty: float) -> Tensor:
+    """Move each item of [B, A, F] along an axis; what comes in from beyond the edge is `empty`."""
+    size = values.shape[axis]
+    places = torch.arange(size, device=values.device) - by[:, None]
+    inside = (places >= 0) & (places < size)
+    shape = [values.shape[0], 1, 1]
+    shape[axis] = size
+    index = places.clamp(0, size - 1).view(shape).expand_as(values)
+    return values.gather(axis, index).masked_fill(~inside.view(shape), empty)
 
 
 def relative_to_peak(levels: Tensor) -> Tensor:
@@ -138,7 +156,7 @@ def _mix(
     return relative_to_peak(mixed), mask | (mask[other] & audible), targets
 
 
-def add_noise(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def _add_noise(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
     """Add the powers of noise with a tilted spectrum to some clips."""
     batch, bands, frames = levels.shape
     chosen = _uniform(generator, batch) < config.noise
@@ -150,7 +168,7 @@ def add_noise(levels: Tensor, config: AugmentationConfig, generator: Generator) 
     return torch.where(chosen[:, None, None], add_powers(torch.stack([levels, noise]), 0), levels)
 
 
-def limit_band(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def _limit_band(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
     """Leave some clips nothing above a band."""
     batch, bands, _ = levels.shape
     chosen = _uniform(generator, batch) < config.band_limit
@@ -159,7 +177,7 @@ def limit_band(levels: Tensor, config: AugmentationConfig, generator: Generator)
     return levels.masked_fill((chosen[:, None] & above)[:, :, None], EMPTY_DB)
 
 
-def blank_bars(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
+def _blank_bars(levels: Tensor, config: AugmentationConfig, generator: Generator) -> Tensor:
     """SpecAugment's masks over bands and over frames."""
     _, bands, frames = levels.shape
     for _ in range(config.bars):

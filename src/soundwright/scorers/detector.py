@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError, nearest
 from soundwright.core.records import Event
 from soundwright.scorers.events import EventRule, find_events, find_peaks
 from soundwright.scorers.levels import LevelConfig, Levels
+from soundwright.scorers.trunk import Trunk, TrunkConfig
 from soundwright.scorers.weights import FolderFormat
 
 FORMAT = FolderFormat("soundwright-detector", 1, "detector.json", "a detector")
-STRIDE = 2
-"""Frames of the front end a step of the network; every step tells of each of them."""
 
 
 def detector_folder() -> Path:
@@ -44,14 +42,7 @@ class DetectorConfig(Config):
     """Those of the labels whose events are single happenings, each with an onset of its own; the
     others are textures that go on."""
     levels: LevelConfig = LevelConfig()
-    range_db: Annotated[float, Field(gt=0)] = 70.0
-    """Levels further than this below a clip's peak are all the same to the network."""
-    widths: Annotated[tuple[int, ...], Field(min_length=1)] = (16, 32, 48, 64)
-    """Channels of the convolutions over bands and time; each halves the bands."""
-    width: Annotated[int, Field(ge=1)] = 128
-    """Channels of the convolutions over time that follow."""
-    dilations: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 16)
-    """Of the latter, in steps of two frames."""
+    trunk: TrunkConfig = TrunkConfig()
     rule: EventRule = EventRule()
 
     @model_validator(mode="after")
@@ -72,22 +63,12 @@ class Detector(nn.Module):
         super().__init__()
         self.config = config
         self.levels = Levels(config.levels)
-        widths, bands = (1, *config.widths), config.levels.mel.n_mels
-        layers: list[nn.Module] = []
-        for number, (below, above) in enumerate(pairwise(widths)):
-            size, stride = (3, (2, 1)) if number else (5, (2, STRIDE))
-            layers += [
-                nn.Conv2d(below, above, size, stride=stride, padding=size // 2, bias=False),
-                nn.BatchNorm2d(above),
-                nn.ReLU(),
-            ]
-            bands = -(-bands // 2)
-        self.image = nn.Sequential(*layers)
-        self.entrance = nn.Conv1d(widths[-1] * bands, config.width, 1)
-        self.course = nn.Sequential(*(_Course(config.width, one) for one in config.dilations))
-        count = STRIDE * len(config.labels)
-        self.activity = nn.Conv1d(config.width, count, 1)
-        self.onset = nn.Conv1d(config.width, count, 1)
+        self.trunk = Trunk(config.trunk, config.levels.mel.n_mels)
+        # One step of the trunk tells of each of its frames.
+        self._stride = prod(config.trunk.strides)
+        count = self._stride * len(config.labels)
+        self.activity = nn.Conv1d(config.trunk.width, count, 1)
+        self.onset = nn.Conv1d(config.trunk.width, count, 1)
         for head in (self.activity, self.onset):
             nn.init.constant_(head.bias, -3.0)  # pyright: ignore[reportArgumentType]
 
@@ -116,9 +97,7 @@ class Detector(nn.Module):
         Returns:
             Of activity and of onsets, each [B, L, F] fp32.
         """
-        heights = (levels / self.config.range_db + 1).clamp(min=0)
-        image = heights[:, None].contiguous(memory_format=torch.channels_last)
-        hidden = self.course(self.entrance(self.image(image).flatten(1, 2)))
+        hidden = self.trunk(levels)
         frames = levels.shape[2]
         return self._unfold(self.activity(hidden), frames), self._unfold(self.onset(hidden), frames)
 
@@ -229,23 +208,6 @@ class Detector(nn.Module):
         return sorted(events, key=lambda event: (event.onset, event.label))
 
     def _unfold(self, logits: Tensor, frames: int) -> Tensor:
-        """[B, STRIDE * L, T] to [B, L, F]: the frames of a step one after another."""
-        apart = logits.float().unflatten(1, (len(self.labels), STRIDE))
+        """[B, stride * L, T] to [B, L, F]: the frames of a step one after another."""
+        apart = logits.float().unflatten(1, (len(self.labels), self._stride))
         return apart.transpose(2, 3).flatten(2)[:, :, :frames]
-
-
-class _Course(nn.Module):
-    """A dilated convolution over time with a skip connection."""
-
-    def __init__(self, width: int, dilation: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-            nn.Conv1d(width, width, 1, bias=False),
-            nn.BatchNorm1d(width),
-        )
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return functional.relu(hidden + self.main(hidden))

@@ -16,11 +16,10 @@ from soundwright.core.seeding import torch_stream
 from soundwright.scorers.augmentation import (
     AugmentationConfig,
     Probability,
-    add_noise,
-    blank_bars,
+    colour,
     equalise,
-    limit_band,
     relative_to_peak,
+    shifted,
 )
 from soundwright.scorers.detector import Detector
 from soundwright.scorers.levels import EMPTY_DB, add_powers
@@ -152,20 +151,7 @@ def vary(
     activity = torch.maximum(activity, activity[other] * joined)
     onset = torch.maximum(onset, onset[other] * joined)
 
-    levels = add_noise(relative_to_peak(levels), config.augmentation, generator)
-    levels = relative_to_peak(limit_band(levels, config.augmentation, generator))
-    return blank_bars(levels, config.augmentation, generator), activity, onset
-
-
-def shifted(values: Tensor, by: Tensor, axis: int, empty: float) -> Tensor:
-    """Move each item of [B, A, F] along an axis; what comes in from beyond the edge is `empty`."""
-    size = values.shape[axis]
-    places = torch.arange(size, device=values.device) - by[:, None]
-    inside = (places >= 0) & (places < size)
-    shape = [values.shape[0], 1, 1]
-    shape[axis] = size
-    index = places.clamp(0, size - 1).view(shape).expand_as(values)
-    return values.gather(axis, index).masked_fill(~inside.view(shape), empty)
+    return colour(levels, config.augmentation, generator), activity, onset
 
 
 def _tops(values: Tensor, threshold: float) -> Tensor:
