@@ -140,9 +140,10 @@ def frechet_difference(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """Distance of the new system less that of the old one; percentile bootstrap over prompts.
+    """Distance of the new system less that of the old one; reflected bootstrap over prompts.
 
-    Both are inflated alike, so that the difference needs no reflecting.
+    What two systems of like spread are too large by cancels in the difference, and reflecting then
+    changes nothing; where their spreads differ and dimensions are many, percentiles miss the truth.
 
     Args:
         new: [W, D], the new system's windows.
@@ -173,7 +174,7 @@ def frechet_difference(
     every = [np.ones(len(labels)), *every_draw(labels, draws, seed)]
     first, second = (np.array([one.distance(counts) for counts in every]) for one in systems)
     gaps = first - second
-    return interval_of(gaps[1:], float(gaps[0]), len(labels), level=level)
+    return interval_of(gaps[1:], float(gaps[0]), len(labels), method="reflected", level=level)
 
 
 def number_clips(clips: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:

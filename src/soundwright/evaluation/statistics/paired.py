@@ -62,8 +62,8 @@ def pair_up(
         )
     return Pairs(
         prompts=prompts,
-        new=np.array([np.mean(new[prompt]) for prompt in prompts]),
-        old=np.array([np.mean(old[prompt]) for prompt in prompts]),
+        new=np.array([np.mean(new[prompt]) for prompt in prompts], np.float64),
+        old=np.array([np.mean(old[prompt]) for prompt in prompts], np.float64),
         only_new=tuple(sorted(new.keys() - old.keys())),
         only_old=tuple(sorted(old.keys() - new.keys())),
     )
