@@ -78,24 +78,37 @@ class Votes:
         return wins, ties + ties.T
 
     def redraw(self, draws: int, seed: int) -> Iterator[Matrix]:
-        """Draw raters and prompts again, each for themselves: how often each vote then counts.
+        """How often each vote counts when raters and prompts are drawn again (`redraw_both`)."""
+        return redraw_both(self.raters, self.prompts, draws, seed)
 
-        A vote counts as often as its rater was drawn times as often as its prompt was. With two
-        ways at once a vote's own chance is counted up to three times (Owen, 2007): where neither
-        raters nor prompts differ, intervals are too wide.
 
-        Yields:
-            [draws', V]; a draw in which no vote counts is left out.
-        """
-        random = numpy_stream(seed, "bootstrap", "raters and prompts")
-        raters, rater = np.unique(np.asarray(self.raters), return_inverse=True)
-        prompts, prompt = np.unique(np.asarray(self.prompts), return_inverse=True)
-        block = max(1, 2**20 // len(self.outcomes))
-        for start in range(0, draws, block):
-            size = min(block, draws - start)
-            by_rater, by_prompt = (
-                np.concatenate(list(draw_counts(random, len(units), size)))
-                for units in (raters, prompts)
-            )
-            weights = by_rater[:, rater] * by_prompt[:, prompt]
-            yield weights[weights.any(axis=1)]
+def redraw_both(
+    raters: Sequence[str], prompts: Sequence[str], draws: int, seed: int
+) -> Iterator[Matrix]:
+    """Draw raters and prompts again, each for themselves: how often each answer then counts.
+
+    An answer counts as often as its rater was drawn times as often as its prompt was. With two
+    ways at once an answer's own chance is counted up to three times (Owen, 2007): where neither
+    raters nor prompts differ, intervals are too wide.
+
+    Args:
+        raters: [V], who gave each answer.
+        prompts: [V], what each answer is about.
+        draws: How often to draw.
+        seed: Of the stream from which they are drawn.
+
+    Yields:
+        [draws', V]; a draw in which no answer counts is left out.
+    """
+    random = numpy_stream(seed, "bootstrap", "raters and prompts")
+    rater_units, rater = np.unique(np.asarray(raters), return_inverse=True)
+    prompt_units, prompt = np.unique(np.asarray(prompts), return_inverse=True)
+    block = max(1, 2**20 // len(rater))
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        by_rater, by_prompt = (
+            np.concatenate(list(draw_counts(random, len(units), size)))
+            for units in (rater_units, prompt_units)
+        )
+        weights = by_rater[:, rater] * by_prompt[:, prompt]
+        yield weights[weights.any(axis=1)]

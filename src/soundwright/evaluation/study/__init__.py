@@ -1,0 +1,1 @@
+"""Listening studies: blind comparisons and ratings by people, from the plan to the intervals."""
