@@ -151,26 +151,27 @@ def cut_blocks(
     Raises:
         UserError: As `as_rows`, or widths differ.
     """
-    held: list[NDArray[np.float64]] = []
-    count = 0
+    block = np.empty((0, 0))
+    filled = 0
     for piece in pieces:
         added = as_rows(piece)
-        if held and added.shape[1] != held[0].shape[1]:
+        if len(added) and not len(block):
+            block = np.empty((rows, added.shape[1]))
+        if len(added) and added.shape[1] != block.shape[1]:
             raise UserError(
-                f"Embeddings of width {added.shape[1]} follow some of width {held[0].shape[1]}.",
+                f"Embeddings of width {added.shape[1]} follow some of width {block.shape[1]}.",
                 expected="one width",
                 change="Take embeddings of one encoder.",
             )
-        held.append(added)
-        count += len(added)
-        if count >= rows:
-            joined = np.concatenate(held)
-            whole = count - count % rows
-            yield from np.split(joined[:whole], whole // rows)
-            held = [joined[whole:].copy()]
-            count -= whole
-    if count:
-        yield np.concatenate(held)
+        while len(added):
+            taken = added[: rows - filled]
+            block[filled : filled + len(taken)] = taken
+            filled, added = filled + len(taken), added[len(taken) :]
+            if filled == rows:
+                yield block
+                block, filled = np.empty_like(block), 0
+    if filled:
+        yield block[:filled]
 
 
 def merge_all(parts: Iterable[Moments]) -> Moments:
@@ -182,6 +183,7 @@ def merge_all(parts: Iterable[Moments]) -> Moments:
     total: Moments | None = None
     for part in parts:
         total = part if total is None else merge_moments(total, part)
+        del part  # else a matrix would be kept while the next one is measured
     if total is None:
         raise no_embeddings()
     return total
