@@ -18,23 +18,24 @@ GOLDEN, FIRST, SECOND = (
 )
 
 
-def fill(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fill(state: Mapping[str, Tensor], gain: float = 1) -> dict[str, Tensor]:
     """A state dictionary with the same names and shapes, filled; integers stay as they are.
 
-    Matrices and kernels keep the variance of what goes through them; scales and variances lie
-    around 1, biases and means around 0.
+    Matrices and kernels multiply the variance of what goes through them by `gain` squared: by 1,
+    or by more in deep networks of ReLUs, whose outputs would else hardly depend on their inputs.
+    Scales and variances lie around 1, biases and means around 0.
     """
     return {
-        name: fill_tensor(name, tensor) if tensor.is_floating_point() else tensor
+        name: fill_tensor(name, tensor, gain) if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
     }
 
 
-def fill_tensor(name: str, tensor: Tensor) -> Tensor:
+def fill_tensor(name: str, tensor: Tensor, gain: float = 1) -> Tensor:
     """The filling of one tensor, fp32."""
     values = uniform(name, tensor.numel()).reshape(tuple(tensor.shape))
     if tensor.ndim > 1:
-        values *= (3 / max(1, tensor[0].numel())) ** 0.5
+        values *= gain * (3 / max(1, tensor[0].numel())) ** 0.5
     elif name.endswith(("weight", "running_var")):
         values = 1 + values / 4
     else:
