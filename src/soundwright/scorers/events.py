@@ -90,7 +90,7 @@ def _until(
     length = lead
     while length < len(sounds) and sounds[length]:
         length += 1
-    return min(start + length / frame_rate, limit)
+    return min((first + length) / frame_rate, limit)
 
 
 def _stretches(activity: Tensor, rule: EventRule, frame_rate: float) -> list[tuple[float, float]]:
