@@ -1,0 +1,1 @@
+"""Controllability: prompts made from typed scenes, and whether sounds obey them."""
