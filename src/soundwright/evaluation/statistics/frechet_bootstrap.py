@@ -9,6 +9,7 @@ once; a replicate takes the windows that were drawn, weighted by how often: two 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,7 +77,8 @@ class DrawnFrechet:
         trace = (float(weights @ self.squares) - total * square) / (total - 1)
         scatter = self._scatter(weights, total)
         roots = np.sqrt(eigvalsh(scatter, overwrite_a=True, check_finite=False).clip(0))
-        return square + trace + self.reference_trace - 2 * float(roots.sum()) / np.sqrt(total - 1)
+        root_trace = float(roots.sum()) / math.sqrt(total - 1)
+        return square + trace + self.reference_trace - 2 * root_trace
 
     def _scatter(self, weights: Vector, total: float) -> Matrix:
         """A matrix with the eigenvalues of the scatter of the drawn, rooted windows."""

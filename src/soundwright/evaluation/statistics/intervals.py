@@ -88,10 +88,11 @@ def interval_of(
 def draw_counts(random: np.random.Generator, units: int, draws: int) -> Iterator[Matrix]:
     """How often each unit stands in a drawn sample of `units`, in blocks of [draws', units]."""
     block = max(1, AT_ONCE // units)
-    shares = np.full(units, 1 / units)
     for start in range(0, draws, block):
         size = min(block, draws - start)
-        yield random.multinomial(units, shares, size=size).astype(np.float64)
+        drawn = random.integers(0, units, size=(size, units)) + units * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * units)
+        yield counts.reshape(size, units).astype(np.float64)
 
 
 def read_vector(values: ArrayLike, name: str, *, least: int = 2) -> Vector:

@@ -102,12 +102,15 @@ def every_block(units: int, draws: int, seed: int) -> list[Matrix]:
 
 
 def replicate(kernel: Matrix, to_reference: Vector, counts: Matrix) -> Vector:
-    """[draws'], what drawn clips add to a squared MMD.
+    """[draws''], what drawn clips add to a squared MMD.
 
     Two copies of one clip are no pair of different clips: they would add a kernel of 1 that no
     pair of fresh clips has, and make every replicate too large.
     """
     totals = counts.sum(axis=1)
+    # A sample of one clip alone, which happens among very few, has no pairs and says nothing.
+    several = totals**2 > (counts**2).sum(axis=1)
+    counts, totals = counts[several], totals[several]
     pairs = ((counts @ kernel) * counts).sum(axis=1)
     return pairs / (totals**2 - (counts**2).sum(axis=1)) - 2 * (counts @ to_reference) / totals
 

@@ -21,6 +21,8 @@ from soundwright.evaluation.statistics.intervals import (
 from soundwright.evaluation.statistics.proportions import binomial_test, wilson
 from soundwright.evaluation.statistics.votes import Votes
 
+Array = NDArray[np.float64]
+
 STEPS = 200
 LONGEST_STEP = 2.0
 """Of Newton's method, in any strength."""
@@ -92,12 +94,8 @@ def strength_intervals(
     """
     wins, ties = votes.tally()
     estimates = bradley_terry(wins, ties)
-    replicates = np.array(
-        [
-            fit_wins(wins + ties / 2)
-            for block in votes.redraw(draws, seed)
-            for wins, ties in map(votes.tally, block)
-        ]
+    replicates = np.concatenate(
+        [fit_wins(won + tied / 2) for won, tied in map(votes.tally, votes.redraw(draws, seed))]
     )
     return {
         name: interval_of(column, float(estimate), count_units(votes), level=level)
@@ -158,38 +156,44 @@ def davidson(wins: ArrayLike, ties: ArrayLike) -> Davidson:
     return Davidson(strengths - strengths.mean(), float(np.exp(fitted[systems])))
 
 
-def fit_wins(wins: Matrix) -> Vector:
-    """Bradley-Terry log strengths [S] of mean zero from wins [S, S], ties already shared out."""
-    low, high = np.triu_indices(len(wins), 1)
+def fit_wins(wins: Array) -> Array:
+    """Log strengths [..., S] of mean zero from wins [..., S, S], ties already shared out."""
+    systems = wins.shape[-1]
+    low, high = np.triu_indices(systems, 1)
     pairs = np.arange(len(low))
-    features = np.zeros((len(low), 2, len(wins)))
+    features = np.zeros((len(low), 2, systems))
     features[pairs, 0, low] = 1
     features[pairs, 1, high] = 1
-    strengths = fit_choices(features, np.stack([wins[low, high], wins[high, low]], axis=1))
-    return strengths - strengths.mean()
+    counts = np.stack([wins[..., low, high], wins[..., high, low]], axis=-1)
+    strengths = fit_choices(features, counts)
+    return strengths - strengths.mean(axis=-1, keepdims=True)
 
 
-def fit_choices(features: NDArray[np.float64], counts: Matrix) -> Vector:
+def fit_choices(features: Array, counts: Array) -> Array:
     """Newton's method for a multinomial logit, whose likelihood is concave.
 
     Args:
         features: [M, O, P], of each outcome of each pair; its odds are exp(features @ result).
-        counts: [M, O], how often each outcome came.
+        counts: [..., M, O], how often each outcome came.
 
     Returns:
-        [P]
+        [..., P]
     """
-    totals = counts.sum(axis=1, keepdims=True)
-    ridge = RIDGE * counts.sum()
-    result = np.zeros(features.shape[-1])
+    totals = counts.sum(axis=-1, keepdims=True)
+    ridge = RIDGE * counts.sum(axis=(-2, -1))[..., None]
+    result = np.zeros((*counts.shape[:-2], features.shape[-1]))
+    outer = features[..., :, None] * features[..., None, :]
     for _ in range(STEPS):
-        chances = softmax(features @ result, axis=1)
-        gradient = np.einsum("mo,mop->p", counts - totals * chances, features) - ridge * result
-        centred = features - np.einsum("mo,mop->mp", chances, features)[:, None]
-        curvature = np.einsum("mo,mop,moq->pq", totals * chances, centred, centred)
-        step = np.linalg.solve(curvature + ridge * np.eye(len(result)), gradient)
-        result = result + step * min(1.0, LONGEST_STEP / max(np.abs(step).max(), TOLERANCE))
-        if np.abs(step).max() < TOLERANCE:
+        chances = softmax(np.tensordot(result, features, (-1, -1)), axis=-1)
+        gradient = np.tensordot(counts - totals * chances, features, 2) - ridge * result
+        means = np.einsum("...mo,mop->...mp", chances, features)
+        curvature = np.tensordot(totals * chances, outer, 2)
+        curvature -= np.einsum("...mp,...mq->...pq", totals * means, means)
+        curvature += ridge[..., None] * np.eye(features.shape[-1])
+        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        longest = np.abs(step).max(axis=-1, keepdims=True)
+        result = result + step * np.minimum(1, LONGEST_STEP / np.maximum(longest, TOLERANCE))
+        if longest.max() < TOLERANCE:
             break
     return result
 

@@ -172,7 +172,7 @@ def draw_both(arms: list[Matrix], draws: int, seed: int) -> Vector:
     for columns in draw_counts(random, prompts, draws):
         replicate = np.zeros(len(columns))
         for arm in arms:
-            rows = random.multinomial(len(arm), np.full(len(arm), 1 / len(arm)), len(columns))
+            rows = np.concatenate([*draw_counts(random, len(arm), len(columns))])
             replicate += ((rows @ arm) * columns).sum(axis=1) / (len(arm) * prompts)
         blocks.append(replicate)
     return np.concatenate(blocks)

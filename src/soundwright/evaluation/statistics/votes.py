@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from soundwright.core.errors import UserError
 from soundwright.core.seeding import numpy_stream
-from soundwright.evaluation.statistics.intervals import Matrix, Vector, draw_counts
+from soundwright.evaluation.statistics.intervals import Matrix, draw_counts
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,24 @@ class Votes:
             np.array([place[name] for name in self.second]),
         )
 
-    def tally(self, weights: Vector | None = None) -> tuple[Matrix, Matrix]:
+    def tally(self, weights: Matrix | None = None) -> tuple[Matrix, Matrix]:
         """Count the votes.
 
         Args:
-            weights: [V], how often each vote counts; once, without.
+            weights: [..., V], how often each vote counts; once, without.
 
         Returns:
-            Wins [S, S], row over column, and ties [S, S], symmetric.
+            Wins [..., S, S], row over column, and ties [..., S, S], symmetric.
         """
-        counts = np.ones(len(self.outcomes)) if weights is None else weights
         outcomes = np.asarray(self.outcomes)
-        wins, ties = (np.zeros((len(self.systems),) * 2) for _ in range(2))
+        counts = np.ones(len(outcomes)) if weights is None else weights
         first, second = self.places
-        np.add.at(wins, (first, second), counts * (outcomes == 1))
-        np.add.at(wins, (second, first), counts * (outcomes == 0))
-        np.add.at(ties, (first, second), counts * (outcomes == 0.5))
-        return wins, ties + ties.T
+        wins, ties = np.zeros((2, len(outcomes), len(self.systems), len(self.systems)))
+        every = np.arange(len(outcomes))
+        wins[every, first, second] = outcomes == 1
+        wins[every, second, first] = outcomes == 0
+        ties[every, first, second] = ties[every, second, first] = outcomes == 0.5
+        return np.tensordot(counts, wins, 1), np.tensordot(counts, ties, 1)
 
     def redraw(self, draws: int, seed: int) -> Iterator[Matrix]:
         """How often each vote counts when raters and prompts are drawn again (`redraw_both`)."""
