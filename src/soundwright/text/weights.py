@@ -82,22 +82,28 @@ def from_hub(kind: Any, name: str, revision: str | None) -> tuple[Any, Any, str]
     return *from_folder(kind, folder), folder.name
 
 
-def from_folder(kind: Any, folder: Path, **options: Any) -> tuple[Any, Any]:
-    """Model and tokenizer from a local folder; `options` go to the model.
+def from_folder(kind: Any, folder: Path, *, what: str = WHAT, **options: Any) -> tuple[Any, Any]:
+    """Model and tokenizer from a local folder.
+
+    Args:
+        kind: A model class of transformers, or an Auto class.
+        folder: With configuration, weights and tokenizer.
+        what: What is looked for, for the messages.
+        options: For the model.
 
     Raises:
         MissingWeightsError: A file is missing.
         CheckpointError: A file is damaged, or the weights do not belong to a model of this kind.
     """
     if not (folder / "config.json").is_file():
-        raise missing(WHAT, str(folder), "is a folder without config.json")
+        raise missing(what, str(folder), "is a folder without config.json")
     try:
         return _from_pretrained(kind, folder, **options)
     except OSError as error:
-        raise missing(WHAT, str(folder), f"is not whole: {first_line(error)}") from error
+        raise missing(what, str(folder), f"is not whole: {first_line(error)}") from error
     except (ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise CheckpointError(
-            f"The text encoder in {folder} cannot be read: {first_line(error)}."
+            f"The {what} in {folder} cannot be read: {first_line(error)}."
         ) from error
 
 
