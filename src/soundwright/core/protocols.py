@@ -226,7 +226,8 @@ class Encoded:
     embeddings: Tensor
     """[W, D] fp32: one row a window; no rows for a sound shorter than a window."""
     vector: Tensor
-    """[D] fp32: the encoder's one vector for the sound, for most the mean of its windows."""
+    """[D] fp32: the encoder's one vector for the sound, for most the mean of its windows; NaN where
+    there are none."""
     logits: Tensor | None = None
     """[W, L] fp32: class logits of each window, where the encoder is a classifier."""
 
