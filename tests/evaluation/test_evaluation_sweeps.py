@@ -3,9 +3,11 @@ import json
 import pytest
 
 from soundwright.core.errors import ConfigError, UserError
+from soundwright.evaluation.results import read_results
 from soundwright.evaluation.sweeps.curves import CURVES, draw_curves, last_values, read_curves
 from soundwright.evaluation.sweeps.plan import Sweep, check_rows, list_tables, plan_runs, read_sweep
 from soundwright.evaluation.sweeps.running import held_out_clips, prompt_of, read_claim, run_sweep
+from soundwright.evaluation.sweeps.table import tabulate
 from soundwright.pipelines.systems import read_recipe
 
 TINY = ("training.steps=4", "training.validate_every=2", "training.log_every=1")
@@ -31,9 +33,9 @@ def small(**changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("sweeps") / "small"
-    measured = []
-    run_sweep(small(), out, lambda run, _: measured.append(run.place), lambda _: None)
-    return out, measured
+    told = []
+    run_sweep(small(), out, told.append)
+    return out, told
 
 
 @pytest.mark.parametrize("name", list_tables())
@@ -80,21 +82,30 @@ def test_runs_come_in_whole_pairs_seed_after_seed():
 
 
 def test_a_sweep_trains_makes_sounds_and_measures(finished):
-    out, measured = finished
-    assert [str(place) for place in measured] == [
-        "without/seed-0",
-        "with/seed-0",
-        "without/seed-1",
-        "with/seed-1",
+    out, told = finished
+    assert told == [
+        "without, seed 0 (1 of 4): training",
+        "with, seed 0 (2 of 4): training",
+        "without, seed 1 (3 of 4): training",
+        "with, seed 1 (4 of 4): training",
     ]
     clips = held_out_clips(read_claim(out), read_recipe("rr-study-tiny"), out).clips
     assert len(clips) == 3
     assert {clip.split for clip in clips} == {"validation"}
-    for place in measured:
+    for place in ("without/seed-0", "with/seed-0", "without/seed-1", "with/seed-1"):
         assert (out / "runs" / place / "model" / "model.json").is_file()
         for number, clip in enumerate(clips):
             made = json.loads((out / "sounds" / place / f"{clip.id}.json").read_text())
             assert (made["prompt"], made["seed"]) == (prompt_of(clip), 1000 + number)
+        results = read_results(out / "results" / place)
+        assert results.paired == 3
+        assert {row.name: row.references for row in results.clips} == {
+            f"{clip.id}.wav": (clip.id,) for clip in clips
+        }
+    table = tabulate(small(), out)
+    assert table.missing == ()
+    measured = {score.metric for score in results.scores if score.value is not None}
+    assert {*measured, *CURVES} == set(table.rows[1].cells) - {"rr/cfg/text_mean"}
 
 
 def test_rows_of_one_seed_see_the_same_batches_and_hidden_texts(finished):
@@ -114,7 +125,7 @@ def test_what_is_finished_is_not_done_again_and_what_is_lost_is(finished):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (*models, *sounds)}
     lost = sounds[0]
     lost.with_suffix(".json").unlink()
-    run_sweep(small(), out, lambda run, folder: None, lambda _: None)
+    run_sweep(small(), out, lambda _: None)
     for path, (time, content) in before.items():
         assert path.read_bytes() == content
         assert path.stat().st_mtime_ns == time or path.parent == lost.parent
@@ -123,7 +134,7 @@ def test_what_is_finished_is_not_done_again_and_what_is_lost_is(finished):
 def test_rows_may_be_added_but_what_runs_share_may_not_change(finished):
     out, _ = finished
     with pytest.raises(UserError, match="other values of `measuring`"):
-        run_sweep(small(measuring={"prompts": 2}), out, lambda *_: None, lambda _: None)
+        run_sweep(small(measuring={"prompts": 2}), out, lambda _: None)
     changed = small(
         rows=(
             {"name": "without", "set": ("task.regularizer.where=none",)},
@@ -131,7 +142,7 @@ def test_rows_may_be_added_but_what_runs_share_may_not_change(finished):
         )
     )
     with pytest.raises(UserError, match="the row with with other overrides"):
-        run_sweep(changed, out, lambda *_: None, lambda _: None)
+        run_sweep(changed, out, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +166,11 @@ def test_curves_are_read_and_drawn_the_same_twice(finished, tmp_path):
         "with": [0, 1],
     }
     assert [record["step"] for record in curves["with"][0]] == [2, 4]
-    assert set(CURVES) <= set(last_values(curves["with"][0]))
+    last = last_values(curves["with"][0])
+    assert set(CURVES) <= set(last)
+    offset = last["rr/cfg/text_mean"] - last["rr/cfg/audio_mean"]
+    assert last["rr/cfg/beyond_means"] == pytest.approx(last["rr/cfg/loss"] - offset**2)
+    assert last["rr/cfg/beyond_means"] > 0
     pictures = []
     for name in ("one.svg", "two.svg"):
         draw_curves(tmp_path / name, curves)

@@ -14,15 +14,20 @@ from soundwright.evaluation.sweeps.plan import Run
 from soundwright.training.metrics import read_records
 from soundwright.training.runs import RunFolder
 
+TEXT_MEAN, AUDIO_MEAN = "rr/cfg/text_mean", "rr/cfg/audio_mean"
+LOSS, BEYOND = "rr/cfg/loss", "rr/cfg/beyond_means"
 CURVES: Mapping[str, str] = {
-    "rr/cfg/loss": "L_rr without text",
-    "rr/cfg/audio_mean": "mean A without text",
+    LOSS: "L_rr without text",
+    BEYOND: "L_rr less (mean T - mean A)², without text",
+    AUDIO_MEAN: "mean A without text",
     "rr/cfg/correlation": "correlation of T and A without text",
     "ce/conditional": "cross-entropy with text",
     "ce/cfg": "cross-entropy without text",
 }
-"""Records of validation, and what a plot calls them. T does not change: its mean is a line."""
-TEXT_MEAN = "rr/cfg/text_mean"
+"""Records of validation, and what a plot calls them. T does not change: its mean is a line.
+
+L_rr is the square of the difference of the means, which says of no pair that it is more alike than
+another, and the rest, which does."""
 
 
 def read_curves(out: Path, runs: Sequence[Run]) -> dict[str, dict[int, list[dict[str, Any]]]]:
@@ -36,8 +41,15 @@ def read_curves(out: Path, runs: Sequence[Run]) -> dict[str, dict[int, list[dict
         path = RunFolder(out / "runs" / run.place).metrics
         if path.is_file():
             records = [record for record in read_records(path) if record["kind"] == "validation"]
-            curves.setdefault(run.row.name, {})[run.seed] = records
+            curves.setdefault(run.row.name, {})[run.seed] = [*map(_part, records)]
     return curves
+
+
+def _part(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with what L_rr has beyond the difference of the means."""
+    if record.get(LOSS) is None:
+        return record
+    return {**record, BEYOND: record[LOSS] - (record[TEXT_MEAN] - record[AUDIO_MEAN]) ** 2}
 
 
 def last_values(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -70,17 +82,20 @@ def draw_curves(
     # Without pyplot: no window system is asked for, and nothing global is changed.
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     panels = figure.subplots(2, 3).ravel()
-    for panel, (key, title) in zip(panels, CURVES.items(), strict=False):
+    for panel, (key, title) in zip(panels, CURVES.items(), strict=True):
         for number, (row, seeds) in enumerate(curves.items()):
             _draw_row(panel, seeds, key, f"C{number}", row)
-        if key == "rr/cfg/audio_mean":
+        if key == AUDIO_MEAN:
             _draw_row(panel, next(iter(curves.values()), {}), TEXT_MEAN, "black", "mean T")
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("step", fontsize=8)
         panel.tick_params(labelsize=8)
-    handles, labels = panels[1].get_legend_handles_labels()
-    panels[-1].axis("off")
-    panels[-1].legend(handles, labels, loc="center", frameon=False)
+    labelled = {
+        label: handle
+        for panel in panels
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=8)
     # Neither a date nor random ids: the same curves give the same bytes.
     with rc_context({"svg.hashsalt": "curves"}), open_atomic(path) as file:
         figure.savefig(file, format=path.suffix[1:], metadata={"Date": None}, dpi=110)

@@ -20,6 +20,7 @@ from soundwright.core.records import Clip
 from soundwright.data.manifest import Manifest
 from soundwright.data.selection import Selection, select_clips
 from soundwright.data.store import TokenStore
+from soundwright.evaluation.sweeps.measuring import measure_run
 from soundwright.evaluation.sweeps.plan import Run, Sweep, check_rows, plan_runs
 from soundwright.pipelines.generation import BATCH_SIZE, load
 from soundwright.pipelines.jobs import Workplace
@@ -37,7 +38,7 @@ WORDS = ("name", "description")
 Tell = Callable[[str], None]
 
 
-def run_sweep(sweep: Sweep, out: Path, measure: Callable[[Run, Path], None], tell: Tell) -> None:
+def run_sweep(sweep: Sweep, out: Path, tell: Tell) -> None:
     """Train, generate and measure every run of a sweep that is not finished yet.
 
     Stopped or killed, the same call goes on. Rows and seeds may be added to a sweep that stands
@@ -46,7 +47,6 @@ def run_sweep(sweep: Sweep, out: Path, measure: Callable[[Run, Path], None], tel
     Args:
         sweep: What to compare.
         out: The sweep's folder.
-        measure: Takes a run and the sweep's folder, when the run's sounds are there.
         tell: Told which run is next.
 
     Raises:
@@ -59,7 +59,7 @@ def run_sweep(sweep: Sweep, out: Path, measure: Callable[[Run, Path], None], tel
         title = f"{run.row.name}, seed {run.seed} ({number} of {len(runs)})"
         _train(sweep, run, out, lambda text, title=title: tell(f"{title}: {text}"))
         _generate(sweep, run, out, held_out.clips)
-        measure(run, out)
+        measure_run(run, sweep.measuring, held_out, out)
 
 
 def prepare_runs(sweep: Sweep, out: Path) -> list[Run]:
