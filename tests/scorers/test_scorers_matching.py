@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from soundwright.core.errors import AudioError, CheckpointError, UserError
-from soundwright.core.protocols import StepContext, TextAudioEncoder, TrainingTask
+from soundwright.core.protocols import StepContext, TextAudioEncoder, TextStates, TrainingTask
 from soundwright.core.seeding import initialising, torch_stream
 from soundwright.scorers.matched_clips import MatchedBatch, MatchedClips, Pairing
 from soundwright.scorers.matcher_task import MatcherTask, MatcherTaskConfig
-from soundwright.scorers.matching import Matcher, MatcherConfig
+from soundwright.scorers.matching import Matcher, MatcherConfig, text_vectors
 from soundwright.scorers.trunk import TrunkConfig
 
 RATE = 16000
@@ -51,6 +51,17 @@ def test_texts_are_of_length_one_and_independent(matcher: Matcher) -> None:
     assert together.shape == (3, 12)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(together[2:], matcher.embed_texts(["rain"]), atol=1e-5, rtol=0)
+
+
+def test_the_order_of_words_tells(matcher: Matcher) -> None:
+    states = torch.randn(2, 5, 384, generator=torch_stream(0, "states"))
+    states[1, :3] = states[0, :3].flip(0)
+    states[:, 3:] = 0
+    mask = torch.tensor([[True] * 3 + [False] * 2] * 2)
+    first, second = text_vectors(TextStates(states, mask, states.sum(1)))
+    torch.testing.assert_close(first[:384], second[:384])
+    torch.testing.assert_close(first[384:], -second[384:])
+    torch.testing.assert_close(first[384:], (states[0, 2] - states[0, 0]) / 3)
 
 
 def test_loudness_channels_and_neighbours_do_not_matter(matcher: Matcher) -> None:
@@ -99,8 +110,8 @@ def test_a_saved_matcher_matches_alike(matcher: Matcher, tmp_path) -> None:
 
 
 def pairs(matcher: Matcher, count: int = 16, batch_size: int = 8) -> MatchedClips:
-    """Low and high tones with two opposite sentence vectors."""
-    low = torch.nn.functional.normalize(torch.arange(384.0) - 190, dim=0)
+    """Low and high tones with two opposite text vectors."""
+    low = torch.nn.functional.normalize(torch.arange(768.0) - 380, dim=0)
     sounds = [tone(300 + 10 * n if n % 2 else 2500 + 50 * n, n) for n in range(count)]
     pairings = [
         Pairing(n, low, "low", -low, "high") if n % 2 else Pairing(n, -low, "high", low, "low")

@@ -24,11 +24,16 @@ from soundwright.pipelines.scenes import SCENES_NAME
 from soundwright.pipelines.tagger_system import Listed
 from soundwright.scorers.matched_clips import MatchedBatch, MatchedClips, Pairing
 from soundwright.scorers.matcher_task import MatcherTask, MatcherTaskConfig
-from soundwright.scorers.matching import Matcher, MatcherConfig
+from soundwright.scorers.matching import Matcher, MatcherConfig, text_vectors
 from soundwright.synthesis.captions import caption_scene
 from soundwright.synthesis.contrasts import CONTRASTS, content_of, contrast_scene
 from soundwright.text.cache import CachedTextEncoder
 from soundwright.training.checkpoints import read_weights
+
+AT_ONCE = 512
+"""Texts that are encoded together: their states are large."""
+KINDS = (*CONTRASTS, "order")
+"""Order is the hardest to learn, and only sequences have one: it is drawn twice as often."""
 
 
 class MatcherRecipe(Recipe):
@@ -99,7 +104,7 @@ def _read(
         for number, clip in enumerate(manifest.clips)
         for draft in _contrasts(clip, scenes[int(clip.metadata["scene_seed"])], recipe.captions)
     ]
-    vectors = _sentences([text for _, *pair in drafts for text, _ in pair], texts)
+    vectors = _vectors([text for _, *pair in drafts for text, _ in pair], texts)
     pairings = [
         Pairing(number, vectors[text], told, vectors[other], other_told)
         for number, (text, told), (other, other_told) in drafts
@@ -126,7 +131,7 @@ def _contrasts(
     pairs = []
     for number, caption in enumerate(clip.captions[:count]):
         other = None
-        for kind in rng.permutation(np.array(CONTRASTS)):
+        for kind in rng.permutation(np.array(KINDS)):
             other = other or contrast_scene(scene, kind, rng)
         assert other is not None, "a scene can always have another label"
         (wrong,) = caption_scene(other, 1, derive_seed(scene.seed, "contrast", number))
@@ -134,6 +139,10 @@ def _contrasts(
     return pairs
 
 
-def _sentences(texts: list[str], encoder: CachedTextEncoder) -> dict[str, torch.Tensor]:
+def _vectors(texts: list[str], encoder: CachedTextEncoder) -> dict[str, torch.Tensor]:
     every = list(dict.fromkeys(texts))
-    return dict(zip(every, encoder.encode(every).sentence, strict=True))
+    parts = [
+        text_vectors(encoder.encode(every[first : first + AT_ONCE]))
+        for first in range(0, len(every), AT_ONCE)
+    ]
+    return dict(zip(every, torch.cat(parts), strict=True))

@@ -1,4 +1,4 @@
-"""Sounds with the sentence vectors of their captions, in memory, dealt in shuffled batches."""
+"""Sounds with the vectors of their captions, in memory, dealt in shuffled batches."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Pairing:
 
     sound: int
     """Number of the sound."""
-    sentence: Tensor
-    """[D] of the text."""
+    text: Tensor
+    """[D] of the text that belongs to it, as `matching.text_vectors` makes it."""
     content: str
     """What the text tells; equal for texts that the same sounds fit."""
     contrast: Tensor
@@ -35,8 +35,8 @@ class MatchedBatch:
 
     levels: Tensor
     """[B, M, F] dB relative to each clip's peak."""
-    sentences: Tensor
-    """[B, D] of the texts."""
+    texts: Tensor
+    """[B, D]."""
     contrasts: Tensor
     """[B, D] of the contrasting texts."""
     same: Tensor
@@ -97,7 +97,7 @@ class MatchedClips:
         told = [one.content for one in chosen] + [one.contrast_content for one in chosen]
         return MatchedBatch(
             levels=pad_levels([self._clips[one.sound] for one in chosen]),
-            sentences=torch.stack([one.sentence for one in chosen]),
+            texts=torch.stack([one.text for one in chosen]),
             contrasts=torch.stack([one.contrast for one in chosen]),
             same=torch.tensor([[one.content == other for other in told] for one in chosen]),
         )

@@ -54,7 +54,7 @@ class MatcherTask:
     def turns(self, batch: MatchedBatch, context: StepContext) -> Iterator[Turn]:
         """Yield the one loss of a batch."""
         levels = self._varied(batch.levels.to(context.device), context)
-        chosen, margin = self._losses(levels, batch)
+        chosen, margin = self._losses(*self._cosines(levels, batch), batch)
         loss = chosen + self.config.contrast_weight * margin
         yield Turn("matcher", loss, {"choice": chosen, "contrast": margin})
 
@@ -62,14 +62,14 @@ class MatcherTask:
     def validate(self, batch: MatchedBatch, device: torch.device) -> Mapping[str, float]:
         """Losses, and how often a sound's own text is the nearest, and nearer than its contrast."""
         with self.matcher.evaluating():
-            chosen, margin = self._losses(batch.levels.to(device), batch)
-            cosines, _ = self._cosines(batch.levels.to(device), batch)
-        own = cosines.diagonal()
-        contrast = cosines[:, len(own) :].diagonal()
+            cosines = self._cosines(batch.levels.to(device), batch)
+        chosen, margin = self._losses(*cosines, batch)
+        forth, _ = cosines
+        own, contrast = forth.diagonal(), forth[:, len(forth) :].diagonal()
         return {
             "choice": chosen.item(),
             "contrast": margin.item(),
-            "first": (cosines[:, : len(own)].amax(1) == own).float().mean().item(),
+            "first": (forth[:, : len(forth)].amax(1) == own).float().mean().item(),
             "above_contrast": (own > contrast).float().mean().item(),
         }
 
@@ -98,17 +98,16 @@ class MatcherTask:
     def _cosines(self, levels: Tensor, batch: MatchedBatch) -> tuple[Tensor, Tensor]:
         """Of sounds with texts and contrasts [B, 2B], and of texts with sounds [B, B]."""
         sounds = self.matcher.embed_levels(levels)
-        both = torch.cat([batch.sentences, batch.contrasts]).to(levels.device)
-        texts = self.matcher.embed_sentences(both)
+        both = torch.cat([batch.texts, batch.contrasts]).to(levels.device)
+        texts = self.matcher.embed_vectors(both)
         return sounds @ texts.T, texts[: len(sounds)] @ sounds.T
 
-    def _losses(self, levels: Tensor, batch: MatchedBatch) -> tuple[Tensor, Tensor]:
+    def _losses(self, forth: Tensor, back: Tensor, batch: MatchedBatch) -> tuple[Tensor, Tensor]:
         """InfoNCE in both directions, and the logistic loss of own text against contrast."""
         scale = self.matcher.scale.clamp(max=HIGHEST_SCALE).exp()
-        forth, back = self._cosines(levels, batch)
         count = len(back)
-        own = torch.arange(count, device=levels.device)
-        same = batch.same.to(levels.device).clone()
+        own = torch.arange(count, device=forth.device)
+        same = batch.same.to(forth.device).clone()
         same[own, own] = False
         # Texts that tell the same are no wrong answers.
         chosen = functional.cross_entropy((scale * forth).masked_fill(same, -torch.inf), own)

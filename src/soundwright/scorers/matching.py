@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundwright.core.config import Config
-from soundwright.core.protocols import Encoded, TextEncoder
+from soundwright.core.protocols import Encoded, TextEncoder, TextStates
 from soundwright.scorers.levels import LevelConfig, Levels
 from soundwright.scorers.trunk import Trunk, TrunkConfig
 from soundwright.scorers.weights import FolderFormat, identity_of
@@ -36,21 +36,23 @@ def matcher_folder() -> Path:
 class MatcherConfig(Config):
     """Front end and sizes of a `Matcher`."""
 
-    name: str = "matcher-1"
+    name: str = "soundwright-matcher-1"
     """Stable name with version, under which similarities are reported."""
     levels: LevelConfig = LevelConfig()
     trunk: TrunkConfig = TrunkConfig(strides=(2, 2, 1, 1), width=96, dilations=(1, 2, 4, 8))
     width: Count = 128
     """Of the common space."""
     text: TextEncoderConfig = TextEncoderConfig()
-    """The frozen encoder whose sentence vectors are read."""
+    """The frozen encoder of the texts."""
     text_width: Count = 384
-    """Of those vectors."""
+    """Of its states."""
     text_hidden: Count = 192
 
 
 class Matcher(nn.Module):
-    """A trunk over levels, pooled over time in three ways, beside a projection of text vectors.
+    """A trunk over levels, pooled over time in four ways, beside a projection of text vectors.
+
+    What is pooled by slope, early against late, tells the order of sounds, and of words.
 
     The frozen text encoder is no part of the weights; it is loaded when the first text comes.
     """
@@ -61,9 +63,9 @@ class Matcher(nn.Module):
         self.levels = Levels(config.levels)
         self.trunk = Trunk(config.trunk, config.levels.mel.n_mels)
         self.attention = nn.Conv1d(config.trunk.width, 1, 1)
-        self.sound = nn.Linear(3 * config.trunk.width, config.width)
+        self.sound = nn.Linear(4 * config.trunk.width, config.width)
         self.words = nn.Sequential(
-            nn.Linear(config.text_width, config.text_hidden),
+            nn.Linear(2 * config.text_width, config.text_hidden),
             nn.GELU(),
             nn.Linear(config.text_hidden, config.width),
         )
@@ -93,7 +95,7 @@ class Matcher(nn.Module):
             "channels": "mean of all",
             "gain": "peak of each sound",
             "window": "the whole sound, silence included",
-            "text": f"sentence vector of {self.config.text.name}, projected",
+            "text": f"states of {self.config.text.name}, pooled and projected",
             "embedding": f"{self.config.width} wide, of length one",
             "digital silence": "zeros, a similarity of 0 to every text",
         }
@@ -111,12 +113,14 @@ class Matcher(nn.Module):
         """[B, M, F] dB, untrimmed, relative to each clip's peak, to [B, D] of length one."""
         hidden = self.trunk(levels)
         weight = self.attention(hidden).softmax(2)
-        pooled = [hidden.mean(2), hidden.amax(2), (weight * hidden).sum(2)]
+        late = torch.linspace(-1, 1, hidden.shape[2], device=hidden.device)
+        slope = (late * hidden).mean(2)
+        pooled = [hidden.mean(2), hidden.amax(2), (weight * hidden).sum(2), slope]
         return functional.normalize(self.sound(torch.cat(pooled, 1)).float(), dim=1)
 
-    def embed_sentences(self, sentences: Tensor) -> Tensor:
-        """Sentence vectors [B, text_width] to [B, D] of length one."""
-        return functional.normalize(self.words(sentences).float(), dim=1)
+    def embed_vectors(self, vectors: Tensor) -> Tensor:
+        """What `text_vectors` makes of texts, [B, 2 * text_width], to [B, D] of length one."""
+        return functional.normalize(self.words(vectors).float(), dim=1)
 
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Encoded]:
@@ -136,7 +140,7 @@ class Matcher(nn.Module):
         Raises:
             MissingWeightsError: The text encoder's weights are not here.
         """
-        return self.embed_sentences(self.text_encoder.encode(texts).sentence)
+        return self.embed_vectors(text_vectors(self.text_encoder.encode(texts)))
 
     def save(self, folder: Path, *, notes: dict[str, Any] | None = None) -> None:
         """Write weights in fp16 and a description to a new folder; as `Tagger.save`."""
@@ -172,3 +176,17 @@ class Matcher(nn.Module):
             with self.evaluating():
                 embedding = self.embed_levels(levels[None]).cpu()
         return Encoded(embedding, embedding[0])
+
+
+def text_vectors(encoded: TextStates) -> Tensor:
+    """Sentence vectors beside the slopes of their states, from the first word to the last.
+
+    Returns:
+        [B, 2 D].
+    """
+    mask = encoded.mask.float()
+    lengths = mask.sum(1, keepdim=True)
+    places = torch.arange(mask.shape[1], device=mask.device)
+    late = (2 * places / (lengths - 1).clamp(min=1) - 1) * mask
+    slope = (late[:, :, None] * encoded.states).sum(1) / lengths.clamp(min=1)
+    return torch.cat([encoded.sentence, slope], 1)
