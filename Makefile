@@ -11,12 +11,13 @@ TESTS ?= tests
 # Benchmarks that need recordings of ESC-10.
 RECORDED := int8_quality near_copies bundled_model
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test test-browser lint format bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    generate ten sounds with the bundled model into demo/"
 	@echo "make test    run all tests (TESTS=tests/lm for some)"
+	@echo "make test-browser  run the pages' tests in Chromium, which must be installed with chromedriver"
 	@echo "make lint    ruff, pyright and the import contracts"
 	@echo "make format  let ruff mend what it can"
 	@echo "make bench   run the benchmarks (not tests: they measure)"
@@ -28,6 +29,10 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+
+# Without a browser these tests skip in `make test`; here they fail.
+test-browser: $(VENV)/.dev
+	SOUNDWRIGHT_BROWSER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

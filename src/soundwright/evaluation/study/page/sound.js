@@ -98,7 +98,7 @@ export class Player {
 // Three tones in an order drawn anew: as they are, at half the amplitude, and with one ear inverted.
 // In a room the inverted one cancels itself and seems the quietest; in headphones it does not.
 // (Woods, Siegel, Traer and McDermott, 2017.)
-const TONE_S = 0.9, PAUSE_S = 0.4, EDGE_S = 0.1, HERTZ = 200, LEVEL = 0.25;
+const TONE_S = 0.7, PAUSE_S = 0.3, EDGE_S = 0.1, HERTZ = 200, LEVEL = 0.25;
 const TONES = [[1, 1], [0.5, 0.5], [1, -1]];
 
 let context = null;

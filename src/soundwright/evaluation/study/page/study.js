@@ -91,13 +91,15 @@ const start = async () => {
 
 const enter = async (told) => {
   session = told;
+  if (!told.trial) show("done");
+  else if (told.check) beginCheck();
+  else if (!await beginTrial(told.trial)) return;
+  sending = false;
+  if (trial) drawTrial();
   find("progress").setAttribute("aria-valuemax", told.total);
   find("progress").setAttribute("aria-valuenow", told.done);
   find("progress").querySelector(".bar").style.setProperty("--done", `${100 * told.done / told.total}%`);
   find("progress").querySelector(".count").textContent = `${told.done} of ${told.total}`;
-  if (!told.trial) return show("done");
-  if (told.check) return beginCheck();
-  await beginTrial(told.trial);
 };
 
 // ---- Headphones ------------------------------------------------------------------------------
@@ -105,7 +107,7 @@ const enter = async (told) => {
 const beginCheck = () => {
   check = {round: 0, right: 0, quietest: null, playing: false};
   find("verdict").hidden = true;
-  find("tones").hidden = find("quietest").hidden = false;
+  find("round").hidden = find("tones").hidden = find("quietest").hidden = false;
   drawCheck();
   show("check");
 };
@@ -133,7 +135,7 @@ const chooseTone = async (tone) => {
   drawCheck();
   if (check.round < ROUNDS) return;
   if (check.right === ROUNDS) return endCheck();
-  find("tones").hidden = find("quietest").hidden = true;
+  find("round").hidden = find("tones").hidden = find("quietest").hidden = true;
   find("verdict").hidden = false;
 };
 
@@ -145,15 +147,18 @@ const endCheck = async () => {
 
 // ---- One trial -------------------------------------------------------------------------------
 
+// Until its sounds are here the trial before stays, and takes no more answers.
 const beginTrial = async (told) => {
-  trial?.players.forEach((player) => player.remove());
-  trial = null;
   const urls = [];
   try {
     for (const {side} of told.sides) {
       urls.push(URL.createObjectURL(await (await ask(`/api/trials/${told.number}/${side}`)).blob()));
     }
-  } catch (error) { return fail(error, open); }
+  } catch (error) {
+    fail(error, open);
+    return false;
+  }
+  trial?.players.forEach((player) => player.remove());
   const shown = performance.now();
   const clock = () => (performance.now() - shown) / 1000;
   trial = {...told, clock, choices: {}, active: 0, players: [], last: null};
@@ -176,6 +181,7 @@ const beginTrial = async (told) => {
   show("trial");
   scrollTo(0, 0);
   find("prompt").focus({preventScroll: true});
+  return true;
 };
 
 const options = () => {
@@ -247,7 +253,7 @@ const drawTrial = () => {
   [...find("questions").children].forEach((set, place) => {
     set.classList.toggle("active", heard && place === trial.active);
     for (const button of set.querySelectorAll("button")) {
-      button.disabled = !heard;
+      button.disabled = sending || !heard;
       button.setAttribute("aria-pressed", String(trial.choices[set.dataset.question]) === button.dataset.value);
     }
   });
@@ -291,7 +297,6 @@ const save = async (answer) => {
       try {
         const told = await askJson("/api/answers", answer);
         store.set("pending", "");
-        sending = false;
         notify("");
         return await enter(told);
       } catch (error) {
@@ -304,7 +309,6 @@ const save = async (answer) => {
       }
     }
   } catch (error) {
-    sending = false;
     notify("");
     if (error.status === 401) return forget();
     fail(error, open);
@@ -316,6 +320,7 @@ const save = async (answer) => {
 const ARROWS = {ArrowLeft: "left", ArrowDown: "tie", ArrowRight: "right"};
 
 const pressInTrial = (key) => {
+  if (sending) return false;
   if (key === "Enter") return complete() && (submit(), true);
   if (key === "a") return trial.players[0].toggle(), true;
   if (key === "b" && trial.players[1]) return trial.players[1].toggle(), true;
