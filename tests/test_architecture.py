@@ -35,6 +35,9 @@ SURFACE = {
     "recipes list": "--json",
     "recipes show": "RECIPE --set --json",
     "recipes diff": "RECIPE RECIPE --json",
+    "study plan": "FILE --out --a --b --preset --prompts --title --seed --set --json",
+    "study serve": "STUDY --host --port --json",
+    "study results": "STUDY --export --json",
 }
 
 
