@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from soundwright.core.errors import AudioError, CheckpointError, ConfigError, UserError
-from soundwright.core.protocols import Scorer
+from soundwright.core.protocols import AudioEncoder, Scorer
 from soundwright.core.seeding import initialising, torch_stream
 from soundwright.scorers.tagger import Tagger, TaggerConfig
 
@@ -114,6 +114,32 @@ def test_embeddings_tell_sounds_apart(tagger: Tagger) -> None:
     assert embeddings.shape == (3, 12)
     assert torch.equal(embeddings[0], embeddings[2])
     assert not torch.allclose(embeddings[0], embeddings[1], atol=1e-3)
+
+
+def test_is_an_audio_encoder_that_agrees_with_its_scores(tagger: Tagger) -> None:
+    encoder: AudioEncoder = tagger
+    assert isinstance(tagger, AudioEncoder)
+    sound, silence = encoder.encode([tone_burst()[0], torch.zeros(RATE)])
+    assert torch.equal(sound.embeddings, tagger.embed([tone_burst()], RATE))
+    assert torch.equal(sound.vector, sound.embeddings[0])
+    assert sound.logits is not None
+    probabilities = sound.logits[0].softmax(-1).tolist()
+    assert probabilities == pytest.approx(list(tagger.score([tone_burst()], RATE)[0].values()))
+    assert silence.embeddings.shape == (1, 12)
+    assert not silence.vector.any()
+
+
+def test_the_identity_changes_with_weights_and_configuration(tagger: Tagger, tmp_path) -> None:
+    tagger.save(tmp_path / "one")
+    assert Tagger.load(tmp_path / "one").identity == tagger.identity
+    other = Tagger(CONFIG.model_copy(update={"range_db": 60.0}))
+    other.load_state_dict(tagger.state_dict())
+    assert other.identity != tagger.identity
+    with torch.no_grad():
+        other.evidence.bias[0] += 1
+    before = tagger.identity
+    tagger.load_state_dict(other.state_dict())
+    assert tagger.identity != before
 
 
 def test_recognise_gives_the_likeliest_label(tagger: Tagger) -> None:
