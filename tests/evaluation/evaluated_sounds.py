@@ -38,10 +38,10 @@ class BandEncoder:
 
     name = "bands"
     sample_rate = 8_000
-    facts = {"gain": "none", "window": "0.25 s"}
 
-    def __init__(self, identity: str = "bands-1") -> None:
+    def __init__(self, identity: str = "bands-1", gain: str = "none") -> None:
         self.identity = identity
+        self.facts = {"gain": gain, "window": "0.25 s"}
         self.heard = 0
 
     def encode(self, waveforms):
@@ -49,8 +49,9 @@ class BandEncoder:
         return [self._encode(waveform) for waveform in waveforms]
 
     def _encode(self, waveform):
-        windows = waveform.unfold(0, 2000, 2000) if len(waveform) >= 2000 else torch.zeros(0, 2000)
+        if len(waveform) < 2000:
+            return Encoded(torch.zeros(0, 8), torch.full((8,), torch.nan))
+        windows = waveform.unfold(0, 2000, 2000)
         power = torch.fft.rfft(windows).abs()[:, 1:].unflatten(1, (8, 125)).square().mean(2)
         levels = (power + 1e-3).log()
-        vector = levels.mean(0) if len(levels) else torch.full((8,), torch.nan)
-        return Encoded(levels, vector, levels[:, :4] - levels[:, 4:])
+        return Encoded(levels, levels.mean(0), levels[:, :4] - levels[:, 4:])

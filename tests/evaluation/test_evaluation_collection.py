@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 
 import numpy as np
@@ -130,7 +129,7 @@ def test_the_rule_that_pairs_the_most_holds(tmp_path):
     assert by_prompt.rule == "prompt"
     assert by_prompt.partners == {"1.wav": ("11.wav", "12.wav")}
     for number in (1, 2):
-        os.rename(real / f"1{number}.wav", real / f"{number}.wav")
+        (real / f"1{number}.wav").rename(real / f"{number}.wav")
     by_stem = pair(sides[0], read_collection(real).items)
     assert by_stem.rule == "stem"
     assert by_stem.partners == {"1.wav": ("1.wav",), "2.wav": ("2.wav",)}
@@ -143,7 +142,8 @@ def test_sounds_without_partner_and_those_on_both_sides_are_listed(tmp_path, lis
     real = write_sounds(tmp_path / "real", [2, 3])
     generated, reference = read_collection(made), read_collection(real)
     pairing = pair(generated.items, reference.items)
-    problems = find_partnerless(listen(generated), listen(reference), pairing)
+    sides = [(side, listen(side)) for side in (generated, reference)]
+    problems = find_partnerless(*sides, pairing)
     assert {(problem.side, problem.item, problem.kind) for problem in problems} == {
         ("generated", "1.wav", "unpaired"),
         ("reference", "3.wav", "not-generated"),

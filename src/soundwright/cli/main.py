@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from soundwright import __version__
-from soundwright.cli import bench, data, demo, generate, models, recipes, study, train
+from soundwright.cli import bench, data, demo, evaluate, generate, models, recipes, study, train
 from soundwright.cli.output import emit_text, note
 from soundwright.core.errors import UserError
 from soundwright.core.files import disk_error
@@ -77,6 +77,7 @@ def describe(
 app.command("generate")(generate.generate)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
+app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

@@ -42,6 +42,11 @@ class Item:
     clip: Clip | None = None
     manifest: Manifest | None = None
 
+    @property
+    def shown(self) -> str:
+        """What a person looks for: the path, or the file with the clip's id."""
+        return self.name if self.clip is None else f"{self.stem} ({self.name})"
+
     def read(self) -> Sound:
         """Decode it.
 

@@ -60,39 +60,44 @@ def find_problems(side: Side, collection: Collection, hearing: Hearing) -> list[
         if fault is not None:
             problems.append(_fault(side, item, fault))
         if heard is not None:
-            twin = first.setdefault(heard.pcm_hash, item.name)
+            twin = first.setdefault(heard.pcm_hash, item.shown)
             problems += [
-                Problem(side=side, item=item.name, kind=kind, detail=detail)
+                Problem(side=side, item=item.shown, kind=kind, detail=detail)
                 for kind, detail in _describe(item, heard, twin, usual)
             ]
     return problems
 
 
-def find_partnerless(generated: Hearing, reference: Hearing, pairing: Pairing) -> list[Problem]:
+def find_partnerless(
+    generated: tuple[Collection, Hearing], reference: tuple[Collection, Hearing], pairing: Pairing
+) -> list[Problem]:
     """What shows only when both sides are seen together."""
-    problems = [
-        Problem(side="generated", item=name, kind="unpaired", detail=f"no reference of {key!r}")
-        for name, key in pairing.generated.items()
-        if name not in pairing.partners
-    ]
-    problems += [
-        Problem(
-            side="reference", item=name, kind="not-generated", detail="no sound was made for it"
-        )
-        for name in pairing.missing
-    ]
+    shown = {item.name: item.shown for item in reference[0].items}
+    missing = set(pairing.missing) if pairing.partners else set()
     there: defaultdict[str, list[str]] = defaultdict(list)
-    for name, heard in reference.heard.items():
-        there[heard.pcm_hash].append(name)
+    for name, heard in reference[1].heard.items():
+        there[heard.pcm_hash].append(shown[name])
+    problems: list[Problem] = []
+    for item in generated[0].items:
+        heard = generated[1].heard.get(item.name)
+        notes: dict[Kind, str] = {}
+        if pairing.partners and item.name not in pairing.partners:
+            notes["unpaired"] = f"no reference of {pairing.generated[item.name]!r}"
+        if heard is not None and heard.pcm_hash in there:
+            notes["in-both"] = "the same samples as " + ", ".join(there[heard.pcm_hash])
+        problems += [
+            Problem(side="generated", item=item.shown, kind=kind, detail=detail)
+            for kind, detail in notes.items()
+        ]
     problems += [
         Problem(
-            side="generated",
-            item=name,
-            kind="in-both",
-            detail="the same samples as " + ", ".join(there[heard.pcm_hash]),
+            side="reference",
+            item=item.shown,
+            kind="not-generated",
+            detail="nothing was made for it",
         )
-        for name, heard in generated.heard.items()
-        if heard.pcm_hash in there
+        for item in reference[0].items
+        if item.name in missing
     ]
     return problems
 
@@ -109,13 +114,13 @@ def _fault(side: Side, item: Item, fault: AudioError) -> Problem:
     kinds: Mapping[str, Kind] = {"missing": "missing", "not-finite": "not-finite"}
     kind: Kind = kinds.get(fault.reason, "undecodable")
     detail = fault.problem if kind != "undecodable" else f"{fault.reason}: {fault.problem}"
-    return Problem(side=side, item=item.name, kind=kind, detail=detail, left_out=True)
+    return Problem(side=side, item=item.shown, kind=kind, detail=detail, left_out=True)
 
 
 def _describe(
     item: Item, heard: Heard, twin: str, usual: float | None
 ) -> Iterator[tuple[Kind, str]]:
-    if twin != item.name:
+    if twin != item.shown:
         yield "duplicate", f"the same samples as {twin}"
     if heard.silent:
         yield "silent", f"peak {heard.peak_db:.0f} dB"

@@ -1,0 +1,132 @@
+"""Metrics times rows: the system and its controls, each number with its card or with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from soundwright.core.errors import UserError
+from soundwright.core.files import hash_bytes
+from soundwright.core.protocols import AudioEncoder
+from soundwright.evaluation.cards import MetricCard
+from soundwright.evaluation.encoding import Ear
+from soundwright.evaluation.measuring import measure
+from soundwright.evaluation.metrics import Metric
+from soundwright.evaluation.pairing import Pairing
+from soundwright.evaluation.results import Score, Span, Unavailable
+from soundwright.evaluation.sides import Described, Measured, Sides
+
+MEASURED = "generated"
+"""The row of the system itself, beside those of controls."""
+BOOTSTRAPPED = (MEASURED, "real against real")
+"""Rows whose numbers have intervals. Of silence and noise nobody asks how sure they are."""
+
+
+def score_rows(
+    metrics: Sequence[Metric],
+    rows: Mapping[str, Sides | None],
+    ear: Ear,
+    lacking: Mapping[str, str],
+    pairing: Pairing,
+) -> tuple[dict[str, tuple[Score, ...]], dict[str, dict[str, float]]]:
+    """Compute every metric of every row of the report.
+
+    Only one encoder's embeddings are in memory at a time.
+
+    Args:
+        metrics: In the order of the report.
+        rows: The system under `MEASURED`, and the controls; None where a control cannot be.
+        ear: Has heard all sounds.
+        lacking: Why an encoder cannot be had, by its name.
+        pairing: Its rule stands on the cards.
+
+    Returns:
+        Scores by row, and the generated sounds' own numbers by metric.
+
+    Raises:
+        UserError: Embeddings are gone from the cache.
+    """
+    scores: dict[str, dict[str, Score]] = {name: {} for name in rows}
+    values: dict[str, dict[str, float]] = {}
+    keys = {key for sides in rows.values() if sides is not None for key in sides.keys}
+    for encoder_name in dict.fromkeys(metric.encoder for metric in metrics):
+        encoder = ear.encoders.get(encoder_name)
+        encoded = ear.recall(encoder_name, keys) if encoder is not None else {}
+        for metric in metrics:
+            if metric.encoder != encoder_name:
+                continue
+            for name, sides in rows.items():
+                found: Measured | str
+                if encoder is None:
+                    found = lacking[encoder_name]
+                elif sides is None:
+                    found = "There are too few sounds, or too few prompts, for this control."
+                elif name == "shuffled prompts" and not metric.facts.pairs:
+                    found = "Prompts do not enter this metric."
+                else:
+                    found = _try_measure(metric, Described(sides, encoder, encoded))
+                if isinstance(found, Measured) and name == MEASURED:
+                    values[metric.name] = dict(found.clips)
+                score = _score(metric, found, encoder, sides, pairing)
+                if isinstance(found, Measured) and name in BOOTSTRAPPED:
+                    score = score.model_copy(update={"interval": _span(found)})
+                scores[name][metric.name] = score
+    ordered = {
+        name: tuple(by_metric[metric.name] for metric in metrics)
+        for name, by_metric in scores.items()
+    }
+    return ordered, values
+
+
+def _try_measure(metric: Metric, described: Described) -> Measured | str:
+    try:
+        return measure(metric, described)
+    except UserError as error:
+        return str(error)
+
+
+def _score(
+    metric: Metric,
+    found: Measured | str,
+    encoder: AudioEncoder | None,
+    sides: Sides | None,
+    pairing: Pairing,
+) -> Score:
+    better = metric.facts.better
+    if isinstance(found, str) or encoder is None or sides is None:
+        return Score(metric=metric.name, better=better, unavailable=Unavailable(reason=str(found)))
+    card = MetricCard(
+        metric=metric.name,
+        kind=metric.kind,
+        revision=metric.facts.revision,
+        encoder=encoder.name,
+        encoder_identity=encoder.identity,
+        encoder_facts=dict(encoder.facts),
+        sample_rate=encoder.sample_rate,
+        estimator=found.estimator,
+        direction=found.direction,
+        epsilon=found.epsilon,
+        rows=found.rows,
+        pairing=pairing.rule,
+        generated_clips=found.generated_clips,
+        generated_rows=found.generated_rows,
+        reference_clips=found.reference_clips,
+        reference_rows=found.reference_rows,
+        reference_hash=hash_keys(sides.reference),
+    )
+    return Score(
+        metric=metric.name,
+        better=better,
+        value=found.value,
+        card=card,
+        remark=found.remark,
+    )
+
+
+def _span(found: Measured) -> Span | None:
+    interval = found.interval()
+    return None if interval is None else Span.of(interval)
+
+
+def hash_keys(keys: Sequence[str]) -> str:
+    """Of a set of sounds, whatever their order and their names."""
+    return hash_bytes("\n".join(sorted(keys)).encode())[:16]

@@ -1,0 +1,156 @@
+"""Metrics that compare two sets, or look at one as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
+from soundwright.evaluation.distances.frechet import frechet_distance, frechet_distance_of_samples
+from soundwright.evaluation.distances.inception import inception_score
+from soundwright.evaluation.distances.kernel import SCALE, kernel_distance
+from soundwright.evaluation.distances.moments import accumulate_moments
+from soundwright.evaluation.sides import Described, Measured, Rows
+from soundwright.evaluation.statistics.frechet_bootstrap import FRECHET_DRAWS, frechet_interval
+from soundwright.evaluation.statistics.intervals import Interval
+from soundwright.evaluation.statistics.kernel_bootstrap import kernel_interval
+
+WIDE = 256
+"""A replicate of a Fréchet distance is an eigenvalue problem; from this size on fewer are drawn."""
+WIDE_DRAWS = 200
+
+
+def measure_fd(heard: Described) -> Measured:
+    """The Fréchet distance; where windows are fewer than dimensions, the estimator says so.
+
+    Raises:
+        UserError: Fewer than two windows on a side.
+    """
+    samples = heard.samples
+    made, real = (
+        heard.rows_of([sample.key for sample in samples]),
+        heard.rows_of(heard.sides.reference),
+    )
+    reference, generated = accumulate_moments(real), accumulate_moments(made)
+    windows = np.concatenate(made)
+    if min(reference.n, generated.n) > reference.width:
+        distance = frechet_distance(reference, generated)
+    else:
+        distance = frechet_distance_of_samples(np.concatenate(real), windows)
+    groups = np.repeat([sample.group for sample in samples], [len(rows) for rows in made])
+    size = min(len(windows), reference.width)
+
+    def bootstrap() -> Interval | None:
+        if len(set(groups)) < 2:
+            return None
+        draws = FRECHET_DRAWS if size < WIDE else WIDE_DRAWS
+        return frechet_interval(windows, groups, reference.mean, reference.covariance, draws=draws)
+
+    is_singular = "singular" in distance.estimator
+    return Measured(
+        value=distance.value,
+        estimator=distance.estimator,
+        rows="a window",
+        generated_rows=generated.n,
+        reference_rows=reference.n,
+        generated_clips=len(made),
+        reference_clips=len(real),
+        interval=bootstrap,
+        remark="Fewer embeddings than dimensions: much too large, and only comparable with the "
+        "same numbers of sounds."
+        if is_singular
+        else "",
+    )
+
+
+def measure_fd_inf(heard: Described) -> Measured:
+    """The Fréchet distance for infinitely many sounds on both sides.
+
+    Raises:
+        UserError: Too few sounds for the width of the embedding.
+    """
+    made = heard.rows_of([sample.key for sample in heard.samples])
+    real = heard.rows_of(heard.sides.reference)
+    found = extrapolate_frechet(real, made)
+    return Measured(
+        value=found.value,
+        estimator=f"extrapolated in 1/n, both sides, without replacement, {found.draws} draws",
+        rows="a window",
+        generated_rows=sum(map(len, made)),
+        reference_rows=sum(map(len, real)),
+        generated_clips=len(made),
+        reference_clips=len(real),
+        remark=f"Slope {found.slope:.4g}, R² {found.r_squared:.3f}.",
+    )
+
+
+def measure_kad(heard: Described) -> Measured:
+    """The kernel distance between sounds, one row each.
+
+    Raises:
+        UserError: Fewer than two sounds on a side, or a reference of equal sounds.
+    """
+    made = heard.vectors_of([sample.key for sample in heard.samples])
+    real = heard.vectors_of(heard.sides.reference)
+    distance = kernel_distance(real, made)
+
+    def bootstrap() -> Interval:
+        within, to_reference, among = kernels(made, real, distance.bandwidth)
+        return kernel_interval(within * SCALE, to_reference * SCALE, among * SCALE)
+
+    return Measured(
+        value=distance.value,
+        estimator="unbiased MMD² x 100, σ the median distance of the reference",
+        rows="a sound",
+        generated_rows=len(made),
+        reference_rows=len(real),
+        generated_clips=len(made),
+        reference_clips=len(real),
+        interval=bootstrap,
+        remark=f"σ {distance.bandwidth:.4g}.",
+    )
+
+
+def measure_is(heard: Described, convention: str) -> Measured:
+    """The inception score of the generated sounds.
+
+    Raises:
+        UserError: Fewer sounds than splits.
+    """
+    logits = [heard.logits_of(sample.key) for sample in heard.samples]
+    found = inception_score(logits, "audioldm" if convention == "audioldm" else "soundwright")
+    deviation = "" if found.deviation is None else f"Deviation over splits {found.deviation:.4g}."
+    return Measured(
+        value=found.value,
+        estimator=f"exp of the mean divergence from the mean, {found.splits} splits",
+        rows="a sound",
+        generated_rows=found.n,
+        reference_rows=0,
+        generated_clips=found.n,
+        reference_clips=0,
+        remark=deviation,
+    )
+
+
+def kernels(made: Rows, real: Rows, bandwidth: float) -> tuple[Rows, Rows, float]:
+    """Gaussian kernels of a system to itself and to a reference.
+
+    Args:
+        made: [N, D].
+        real: [M, D].
+        bandwidth: σ.
+
+    Returns:
+        [N, N] within the system; [N] means to the reference; the mean between different
+        reference sounds.
+    """
+    among = gaussian(real, real, bandwidth)
+    count = len(real)
+    mean_among = (among.sum() - np.trace(among)) / (count * (count - 1))
+    to_reference = gaussian(made, real, bandwidth).mean(1)
+    return gaussian(made, made, bandwidth), to_reference, float(mean_among)
+
+
+def gaussian(first: Rows, second: Rows, bandwidth: float) -> Rows:
+    """[N, M] of exp(-d² / 2σ²)."""
+    squares = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
+    return np.exp(-np.maximum(squares, 0) / (2 * bandwidth**2))

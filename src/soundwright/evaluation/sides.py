@@ -1,0 +1,118 @@
+"""Two sets of sounds as metrics see them, and what a metric says of them.
+
+Whatever the order of files, sounds are taken in the order of their content's hashes, so that sums
+come out the same to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soundwright.core.protocols import AudioEncoder, Encoded
+from soundwright.evaluation.statistics.intervals import Interval
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A generated sound, and what it is compared with."""
+
+    name: str
+    key: str
+    """Hash of its samples: that of its embeddings."""
+    group: str
+    """Its prompt, or what else makes it a pair."""
+    prompt: str = ""
+    partners: tuple[str, ...] = ()
+    """Keys of its references."""
+    labels: frozenset[str] = frozenset()
+    """The tags of its references."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two sets of sounds, each in the order of keys."""
+
+    generated: tuple[Sample, ...]
+    reference: tuple[str, ...]
+    """Keys."""
+
+    @classmethod
+    def of(cls, generated: Sequence[Sample], reference: Sequence[str]) -> Sides:
+        """In the order of keys."""
+        order = sorted(generated, key=lambda sample: (sample.key, sample.name))
+        return cls(tuple(order), tuple(sorted(reference)))
+
+    @property
+    def keys(self) -> set[str]:
+        """Of all sounds."""
+        return {*self.reference, *(sample.key for sample in self.generated)}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What one encoder makes of both sides."""
+
+    sides: Sides
+    encoder: AudioEncoder
+    encoded: Mapping[str, Encoded]
+    """By key."""
+
+    def rows_of(self, keys: Sequence[str]) -> list[Rows]:
+        """[W, D] of each sound that has a window."""
+        found = [self.encoded[key].embeddings for key in keys]
+        return [rows.double().numpy() for rows in found if len(rows)]
+
+    def has_windows(self, key: str) -> bool:
+        """Whether the encoder says anything of the sound."""
+        return len(self.encoded[key].embeddings) > 0
+
+    def vectors_of(self, keys: Sequence[str]) -> Rows:
+        """[N, D] of the sounds that have a window."""
+        vectors = [self.encoded[key].vector for key in keys if self.has_windows(key)]
+        return (
+            np.stack([vector.double().numpy() for vector in vectors])
+            if vectors
+            else np.zeros((0, 1))
+        )
+
+    def logits_of(self, key: str) -> Rows:
+        """[W, L]."""
+        logits = self.encoded[key].logits
+        assert logits is not None, f"{self.encoder.name} gives no logits"
+        return logits.double().numpy()
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Generated sounds that have a window."""
+        return [sample for sample in self.sides.generated if self.has_windows(sample.key)]
+
+
+def no_interval() -> None:
+    """Of a number that has none."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number and what it comes from."""
+
+    value: float
+    estimator: str
+    rows: str
+    """What is a row."""
+    generated_rows: int
+    reference_rows: int
+    generated_clips: int
+    reference_clips: int
+    interval: Callable[[], Interval | None] = no_interval
+    """Bootstraps when it is asked."""
+    clips: Mapping[str, float] = field(default_factory=dict)
+    """By name of the generated sound."""
+    direction: str = ""
+    epsilon: float = 0.0
+    remark: str = ""
