@@ -175,8 +175,8 @@ const beginTrial = async (told) => {
   buildChecklist();
   find("hint").className = "";
   find("keys").innerHTML = session.form === "pairs"
-    ? `<kbd>A</kbd> <kbd>B</kbd> play · <kbd>←</kbd> A is better${session.ties ? " · <kbd>↓</kbd> equal" : ""} · <kbd>→</kbd> B is better · <kbd>↑</kbd> previous question`
-    : "<kbd>A</kbd> or <kbd>Space</kbd> play · <kbd>1</kbd> to <kbd>5</kbd> rate · <kbd>↑</kbd> previous question";
+    ? `<kbd>A</kbd> <kbd>B</kbd> play · <kbd>←</kbd> A is better${session.ties ? " · <kbd>↓</kbd> equal" : ""} · <kbd>→</kbd> B is better · <kbd>↑</kbd> back`
+    : "<kbd>A</kbd> or <kbd>Space</kbd> play · <kbd>1</kbd> to <kbd>5</kbd> rate · <kbd>↑</kbd> back";
   drawTrial();
   show("trial");
   scrollTo(0, 0);
