@@ -106,7 +106,7 @@ def frechet_interval(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """The distance of one system to a reference that is taken as given; reflected bootstrap.
+    """The distance of one system to a reference that is taken as given; shifted bootstrap.
 
     A sample's distance is too large by about as much as a bootstrap sample's is larger still, so
     that percentiles never reach the truth. The interval may lie below the estimate.
@@ -127,7 +127,7 @@ def frechet_interval(
     system = DrawnFrechet(embeddings, index, mean, covariance)
     replicates = np.array([system.distance(counts) for counts in every_draw(labels, draws, seed)])
     estimate = system.distance(np.ones(len(labels)))
-    return interval_of(replicates, estimate, len(labels), method="reflected", level=level)
+    return interval_of(replicates, estimate, len(labels), method="shifted", level=level)
 
 
 def frechet_difference(
@@ -142,10 +142,10 @@ def frechet_difference(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """Distance of the new system less that of the old one; reflected bootstrap over prompts.
+    """Distance of the new system less that of the old one; shifted bootstrap over prompts.
 
-    What two systems of like spread are too large by cancels in the difference, and reflecting then
-    changes nothing; where their spreads differ and dimensions are many, percentiles miss the truth.
+    What two systems of like spread are too large by cancels in the difference, and shifting then
+    changes little; where their spreads differ and dimensions are many, percentiles miss the truth.
 
     Args:
         new: [W, D], the new system's windows.
@@ -176,7 +176,7 @@ def frechet_difference(
     every = [np.ones(len(labels)), *every_draw(labels, draws, seed)]
     first, second = (np.array([one.distance(counts) for counts in every]) for one in systems)
     gaps = first - second
-    return interval_of(gaps[1:], float(gaps[0]), len(labels), method="reflected", level=level)
+    return interval_of(gaps[1:], float(gaps[0]), len(labels), method="shifted", level=level)
 
 
 def number_clips(clips: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -25,7 +25,7 @@ LEVEL = 0.95
 AT_ONCE = 2**20
 """Drawn numbers held in memory."""
 
-Drawn = Literal["percentile", "expanded", "reflected"]
+Drawn = Literal["percentile", "expanded", "reflected", "shifted"]
 Method = Literal[Drawn, "t", "wilson"]
 
 
@@ -43,7 +43,7 @@ class Interval:
     units: int
     """How many clips (prompts, seeds, trials) it rests on."""
     bias: float = 0.0
-    """Mean of the replicates less the estimate. A reflected interval is an interval for the
+    """Mean of the replicates less the estimate. A reflected or shifted interval lies about the
     estimate less this, and may lie wholly to one side of the estimate."""
 
     def excludes(self, value: float = 0.0) -> bool:
@@ -64,8 +64,11 @@ def interval_of(
     The percentile interval is the middle of the replicates. For means of few units it is too
     narrow by about sqrt((n - 1) / n) and by what a t distribution's tails are wider than a normal
     one's; the expanded interval takes percentiles further out to make up for both (Hesterberg,
-    2015, section 3.5). The reflected ("basic") interval turns the percentiles round the estimate:
-    it is for statistics that small samples inflate, such as a Fréchet distance.
+    2015, section 3.5). Two intervals are for statistics that small samples inflate, as they do a
+    Fréchet distance, and bootstrap samples once more: the reflected ("basic") interval turns the
+    percentiles round the estimate, the shifted one lessens them by twice the bias. Both have the
+    same middle where replicates are symmetric; where they are skewed, the shifted one's longer
+    side is the one on which the truth may be far.
 
     Args:
         replicates: [draws], the statistic on drawn samples.
@@ -82,6 +85,8 @@ def interval_of(
     if method == "reflected":
         low, high = 2 * estimate - high, 2 * estimate - low
     bias = float(drawn.mean()) - estimate
+    if method == "shifted":
+        low, high = low - 2 * bias, high - 2 * bias
     return Interval(estimate, low, high, level, method, units, bias)
 
 
