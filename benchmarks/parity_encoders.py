@@ -15,15 +15,22 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import ClapFeatureExtractor, RobertaConfig, RobertaModel
 
 from soundwright.audio.mel import LogMel
+from soundwright.scorers.clap import front_end
+from soundwright.scorers.clap_weights import FRONT_END, model_of
 from soundwright.scorers.cnn14 import VARIANTS, load_cnn14
+from soundwright.scorers.passt import MEL as PASST_MEL
+from soundwright.scorers.passt import load_passt
 from soundwright.scorers.vggish import MEL as VGGISH_MEL
 from soundwright.scorers.vggish import load_vggish
 
@@ -89,6 +96,100 @@ def compare_panns(variant: str, kind: str) -> Pairs:
     yield "logits", logits, torch.cat([encoded.logits for encoded in ours])
 
 
+def compare_passt() -> Pairs:
+    """Front end, embedding and logits of a sound of three seconds."""
+    from hear21passt.models.passt import PaSST
+    from hear21passt.models.preprocess import AugmentMelSTFT
+
+    sound = waveform("passt", 96000)
+    with stft_of_old(), redirect_stdout(StringIO()):
+        mel = AugmentMelSTFT(fmax_aug_range=2000).eval()(sound[None])
+    yield "front end", mel[0], LogMel(PASST_MEL)(sound)
+    original: Any = PaSST(stride=10, distilled=True).eval()
+    original.load_state_dict(fill(original.state_dict()))
+    (ours,) = load_as_published(
+        original.state_dict(), lambda weights: load_passt(weights=weights)
+    ).encode([sound])
+    with redirect_stdout(StringIO()):
+        logits, embeddings = original(mel[:, None])
+    yield "embeddings", embeddings, ours.embeddings
+    yield "logits", logits, ours.logits
+
+
+def compare_clap(*, fusion: bool) -> Pairs:
+    """Front end, audio and text embeddings of CLAP with HTSAT-tiny, for ten seconds."""
+    from clap_module import model as module
+
+    module.RobertaModel = OfflineRoberta
+    audio = {"model_type": "HTSAT", "model_name": "tiny", "hop_size": 480}
+    # Sizes of a text encoder that is not built here.
+    unused = dict.fromkeys(("vocab_size", "width", "heads", "layers"), 1)
+    text = {"model_type": "roberta", "context_length": 77, **unused}
+    kind = {"enable_fusion": True, "fusion_type": "aff_2d"} if fusion else {}
+    original: Any = module.CLAP(768, audio, text, **kind).eval()
+    state = original.state_dict()
+    constants = {
+        name: tensor
+        for name, tensor in state.items()
+        if "_extractor." in name or name.endswith("attn_mask")
+    }
+    original.load_state_dict(fill(state) | constants)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clap.pt"
+        torch.save({"epoch": 1, "state_dict": original.state_dict()}, path)
+        model: Any = model_of(path).eval()
+    front = LogMel(front_end(ClapFeatureExtractor(**FRONT_END), fused=fusion))
+    sound = waveform("clap", 480000)
+    mel = front(sound).T
+    heard = {"waveform": sound, "longer": torch.tensor([fusion])}
+    if fusion:
+        heard["mel_fusion"] = torch.stack([mel, mel + 1, mel - 1, mel.flip(0)])
+        inputs = heard["mel_fusion"][None]
+    else:
+        inputs = mel[None, None]
+        branch = original.audio_branch
+        theirs = branch.logmel_extractor(branch.spectrogram_extractor(sound[None]))[0, 0]
+        yield "front end", theirs, mel
+    ours = model.get_audio_features(inputs, is_longer=torch.tensor([[fusion]])).pooler_output
+    yield "sound", original.get_audio_embedding([heard]), ours
+    ids = torch.full((1, 77), 1)
+    ids[0, :20] = torch.arange(1000, 1020)
+    text = {"input_ids": ids, "attention_mask": (ids != 1).long()}
+    ours = model.get_text_features(ids[:, :20]).pooler_output
+    yield "text", original.get_text_embedding(text), ours
+
+
+class OfflineRoberta:
+    """RoBERTa as CLAP asks for it, with the sizes of roberta-base and without its weights."""
+
+    @staticmethod
+    def from_pretrained(_: str) -> RobertaModel:
+        """Sizes of the published configuration."""
+        return RobertaModel(
+            RobertaConfig(
+                vocab_size=50265,
+                max_position_embeddings=514,
+                type_vocab_size=1,
+                layer_norm_eps=1e-5,
+            )
+        )
+
+
+@contextmanager
+def stft_of_old() -> Iterator[None]:
+    """A block in which `torch.stft` gives pairs of numbers, as PaSST's front end expects."""
+    stft = torch.stft
+
+    def give_pairs(*arguments: Any, **options: Any) -> Tensor:
+        return torch.view_as_real(stft(*arguments, **{**options, "return_complex": True}))
+
+    torch.stft = give_pairs
+    try:
+        yield
+    finally:
+        torch.stft = stft
+
+
 def load_as_published(checkpoint: Any, load: Callable[..., Any]) -> Any:
     """What our loader makes of a checkpoint that is saved as its authors save theirs."""
     with tempfile.TemporaryDirectory() as folder:
@@ -107,6 +208,9 @@ NETWORKS = {
     "cnn14-16k": _panns("cnn14-16k", "Cnn14_16k"),
     "cnn14-32k": _panns("cnn14-32k", "Cnn14"),
     "wavegram-logmel-cnn14": _panns("wavegram-logmel-cnn14", "Wavegram_Logmel_Cnn14"),
+    "passt": Original("passt_hear21", (".",), compare_passt),
+    "clap": Original("CLAP", ("src/laion_clap",), lambda: compare_clap(fusion=False)),
+    "clap-fusion": Original("CLAP", ("src/laion_clap",), lambda: compare_clap(fusion=True)),
 }
 
 
@@ -126,7 +230,7 @@ def main() -> None:
                 assert theirs.shape == ours.shape
                 largest = float((theirs - ours).abs().max() / theirs.abs().max())
                 print(f"{name} {piece}: {largest:.2e} of {float(theirs.abs().max()):.4g}")
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             print(f"{name}: not compared, {error} ({checkout})")
 
 

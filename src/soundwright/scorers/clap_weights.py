@@ -118,25 +118,35 @@ def read_laion(path: Path) -> ClapParts:
         MissingWeightsError: The tokenizer is neither beside the file nor reachable.
         CheckpointError: The file is damaged, would run code, or holds something else.
     """
+    model = model_of(path)
+    told = f"{path.name}, {hash_file(path)[:16]}"
+    extractor = _extractor(path.parent, model.config)
+    return ClapParts(model, _tokenizer_beside(path), extractor, told)
+
+
+def model_of(path: Path) -> ClapModel:
+    """The network of a checkpoint of LAION's own, in fp32.
+
+    Raises:
+        CheckpointError: The file is damaged, would run code, or holds something else.
+    """
     state = {
         name.removeprefix("module."): tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in read_state(path).items()
     }
     try:
-        config = config_of(state)
         with quiet_loading():
             loaded: Any = ClapModel.from_pretrained(
-                None, config=config, state_dict=translate(state), output_loading_info=True
+                None, config=config_of(state), state_dict=translate(state), output_loading_info=True
             )
-            model, report = loaded
     except (KeyError, RuntimeError, ValueError) as error:
         raise _foreign(path, f"it has no {first_line(error)}") from error
+    model, report = loaded
     wrong = {name for name in report["missing_keys"] if not _COUNTED.search(name)}
     wrong |= set(report["unexpected_keys"])
     if wrong:
         raise _foreign(path, f"{min(wrong)} is too many or missing")
-    told = f"{path.name}, {hash_file(path)[:16]}"
-    return ClapParts(model, _tokenizer_beside(path), _extractor(path.parent, config), told)
+    return model
 
 
 def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
