@@ -70,7 +70,7 @@ def marked(detector: Detector, count: int = 8) -> MarkedClips:
 
 def test_a_peak_begins_an_event_that_lasts_while_the_label_sounds() -> None:
     onset = torch.zeros(100)
-    onset[[10, 11, 50, 90]] = torch.tensor([0.9, 0.6, 0.7, 0.4])
+    onset[[10, 11, 50, 90]] = torch.tensor([0.9, 0.6, 0.7, 0.1])
     activity = torch.zeros(100)
     activity[10:30] = activity[48:60] = 0.9
     rule = EventRule(onset=0.5, apart=0.06)
@@ -94,6 +94,15 @@ def test_of_two_peaks_that_are_too_near_the_likelier_stands() -> None:
     onset[[10, 12, 20]] = torch.tensor([0.7, 0.8, 0.6])
     assert find_peaks(onset, EventRule(apart=0.06), 50) == [0.24, 0.4]
     assert find_peaks(onset, EventRule(apart=0.02), 50) == [0.2, 0.24, 0.4]
+
+
+def test_a_clear_onset_vouches_for_fainter_ones() -> None:
+    onset = torch.zeros(50)
+    onset[[10, 20, 30]] = torch.tensor([0.6, 0.3, 0.1])
+    rule = EventRule(onset=0.5, further=0.2)
+    assert find_peaks(onset, rule, 50) == [0.2, 0.4]
+    assert find_peaks(onset * 0.8, rule, 50) == []
+    assert find_peaks(onset[:0], rule, 50) == []
 
 
 def test_a_plateau_is_one_peak() -> None:

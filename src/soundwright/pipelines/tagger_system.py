@@ -53,9 +53,11 @@ def prepare_tagger(recipe: TaggerRecipe, place: Workplace) -> Job[Any]:
     train, validation = split_corpus(recipe.data, corpus)
     with initialising(recipe.training.seed, "tagger"):
         tagger = Tagger(recipe.tagger)
+    train = _labelled(train, recipe)
     clips = _read(train, recipe, tagger)
     held_out = None
     if validation is not None:
+        validation = _labelled(validation, recipe)
         held_out = Listed[LabelledBatch](_read(validation, recipe, tagger).everything())
 
     def save(checkpoint: Path, folder: Path) -> None:
@@ -74,15 +76,21 @@ def prepare_tagger(recipe: TaggerRecipe, place: Workplace) -> Job[Any]:
     return Job(TaggerTask(tagger, recipe.task), clips, held_out, save)
 
 
+def _labelled(manifest: Manifest, recipe: TaggerRecipe) -> Manifest:
+    """The clips that the tagger has a label for."""
+    return manifest.with_clips(
+        clip for clip in manifest.clips if _label(clip) in recipe.tagger.labels
+    )
+
+
 def _read(manifest: Manifest, recipe: TaggerRecipe, tagger: Tagger) -> LabelledClips:
-    clips = [clip for clip in manifest.clips if _label(clip) in recipe.tagger.labels]
     rate = recipe.tagger.levels.mel.sample_rate
     waveforms: list[torch.Tensor] = [
-        read_clip(manifest, clip, sample_rate=rate).samples for clip in clips
+        read_clip(manifest, clip, sample_rate=rate).samples for clip in manifest.clips
     ]
     return LabelledClips(
         waveforms,
-        [_label(clip) for clip in clips],
+        [_label(clip) for clip in manifest.clips],
         names=recipe.tagger.labels,
         levels=tagger.levels,
         sample_rate=rate,

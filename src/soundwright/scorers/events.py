@@ -21,7 +21,9 @@ class EventRule(Config):
     activity: Probability = 0.5
     """A label sounds where its activity is at least this likely."""
     onset: Probability = 0.5
-    """An event begins where its onset is likeliest and at least this likely."""
+    """A label has events where its likeliest onset is at least this likely."""
+    further: Probability = 0.2
+    """Then an event begins at every onset that is at least this likely."""
     apart: Seconds = 0.06
     """Of onsets closer than this the likelier one stands."""
     gap: Seconds = 0.3
@@ -66,9 +68,14 @@ def find_events(
 
 
 def find_peaks(onset: Tensor, rule: EventRule, frame_rate: float) -> list[float]:
-    """Seconds of the onsets in [F] probabilities, in order."""
-    candidates = (onset >= rule.onset).nonzero()[:, 0].tolist()
+    """Seconds of the onsets in [F] probabilities, in order.
+
+    One that is clearly there vouches for others of its label that are less clear.
+    """
     values = onset.tolist()
+    if not values or max(values) < rule.onset:
+        return []
+    candidates = [frame for frame, value in enumerate(values) if value >= rule.further]
     kept: list[int] = []
     # The likeliest first; of equal ones the earliest.
     for frame in sorted(candidates, key=lambda one: (-values[one], one)):
