@@ -97,13 +97,13 @@ def score_folder(
 def render_benchmark(
     benchmark: Benchmark, workshop: Workshop, out: Path, *, faults: bool = False
 ) -> int:
-    """Write the true scene of every case as `<id>.wav`; what is there already stays.
+    """Write the true scene of every case as `truth/<id>.wav`; what is there already stays.
 
     Args:
         benchmark: Its cases.
         workshop: What it was made of.
-        out: Folder of the sounds.
-        faults: Also write the faulty scenes, those of each kind as `faults/<kind>/<id>.wav`.
+        out: Each folder in it is like the sounds of one system.
+        faults: Also write the faulty scenes, those of each kind as `<kind>/<id>.wav`.
 
     Returns:
         Number of sounds in `out`.
@@ -114,11 +114,11 @@ def render_benchmark(
     count = 0
     with Meter("render", len(benchmark.cases), unit="case") as meter:
         for case in benchmark.cases:
-            scenes = {out / f"{case.id}.wav": case.scene}
+            scenes = {"truth": case.scene}
             if faults and not case.pair:
-                for name, scene in make_faults(case, workshop).items():
-                    scenes[out / "faults" / name / f"{case.id}.wav"] = scene
-            for file, scene in scenes.items():
+                scenes |= make_faults(case, workshop)
+            for kind, scene in scenes.items():
+                file = out / kind / f"{case.id}.wav"
                 if not file.is_file():
                     write(file, render_scene(scene, workshop.bank, SAMPLE_RATE))
             count += len(scenes)
