@@ -22,13 +22,15 @@ def test_systems_are_paired_by_prompt_and_several_sounds_of_a_prompt_count_once(
         pair_up({"a": 1.0}, {"b": 1.0})
 
 
-def test_percentiles_and_their_reflection_follow_their_definitions():
+def test_percentiles_their_reflection_and_their_shift_follow_their_definitions():
     replicates = np.arange(101) / 100  # quantile q is q
     percentile = interval_of(replicates, 0.4, 30, level=0.9)
     reflected = interval_of(replicates, 0.4, 30, level=0.9, method="reflected")
     assert (percentile.low, percentile.high) == pytest.approx((0.05, 0.95))
     assert (reflected.low, reflected.high) == pytest.approx((0.8 - 0.95, 0.8 - 0.05))
     assert reflected.bias == pytest.approx(0.1)
+    shifted = interval_of(replicates, 0.4, 30, level=0.9, method="shifted")
+    assert (shifted.low, shifted.high) == pytest.approx((0.05 - 0.2, 0.95 - 0.2))
     assert percentile.excludes(0.96)
     assert not percentile.excludes(0.95)
 
@@ -52,10 +54,10 @@ def test_pairing_takes_out_what_prompts_have_in_common():
 
 
 def test_equal_seeds_give_equal_intervals_and_draws_beyond_one_block_go_on():
-    values = numpy_stream(2, "values").normal(size=5000)
-    assert mean_interval(values, seed=3) == mean_interval(values, seed=3)
-    assert mean_interval(values, seed=3) != mean_interval(values, seed=4)
-    assert mean_interval(values, draws=300).high - mean_interval(values, draws=300).low < 0.08
+    values = numpy_stream(2, "values").normal(size=3000)
+    assert mean_interval(values, draws=400, seed=3) == mean_interval(values, draws=400, seed=3)
+    assert mean_interval(values, draws=400, seed=3) != mean_interval(values, draws=400, seed=4)
+    assert 0.05 < mean_interval(values, draws=400).high - mean_interval(values, draws=400).low < 0.1
 
 
 @pytest.mark.parametrize(
