@@ -13,7 +13,19 @@ import typer
 from typer.core import TyperGroup
 
 from soundwright import __version__
-from soundwright.cli import bench, data, demo, evaluate, generate, models, recipes, study, train
+from soundwright.cli import (
+    bench,
+    data,
+    demo,
+    evaluate,
+    generate,
+    models,
+    recipes,
+    scenes,
+    study,
+    sweep,
+    train,
+)
 from soundwright.cli.output import emit_text, note
 from soundwright.core.errors import UserError
 from soundwright.core.files import disk_error
@@ -82,7 +94,9 @@ app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(scenes.app, name="scenes")
 app.add_typer(study.app, name="study")
+app.add_typer(sweep.app, name="sweep")
 
 
 def main() -> None:
