@@ -8,7 +8,7 @@ from soundwright.core.seeding import initialising, torch_stream
 from soundwright.scorers.augmentation import AugmentationConfig
 from soundwright.scorers.detector import Detector, DetectorConfig
 from soundwright.scorers.detector_task import DetectorTask, DetectorTaskConfig, vary
-from soundwright.scorers.events import EventRule, find_events, find_peaks
+from soundwright.scorers.events import EventRule, drop_twins, find_events, find_peaks
 from soundwright.scorers.marked_clips import MarkedBatch, MarkedClips
 from soundwright.scorers.trunk import TrunkConfig
 
@@ -103,6 +103,17 @@ def test_a_clear_onset_vouches_for_fainter_ones() -> None:
     assert find_peaks(onset, rule, 50) == [0.2, 0.4]
     assert find_peaks(onset * 0.8, rule, 50) == []
     assert find_peaks(onset[:0], rule, 50) == []
+
+
+def test_one_sound_heard_as_two_is_the_likelier_one() -> None:
+    knock, bounce, bell = torch.zeros(3, 100)
+    knock[[10, 30, 50]] = torch.tensor([0.9, 0.6, 0.9])
+    bounce[[10, 31, 50]] = torch.tensor([0.5, 0.8, 0.5])
+    bell[[31, 80]] = 0.9
+    onsets = {"bounce": bounce, "knock": knock, "bell": bell, "dog": torch.zeros(100)}
+    assert drop_twins(onsets, EventRule(twin=0.8), 50) == ["knock", "bell"]
+    assert drop_twins({"bounce": bounce}, EventRule(), 50) == ["bounce"]
+    assert drop_twins(onsets, EventRule(apart=0.0, twin=0.8), 50) == ["knock", "bounce", "bell"]
 
 
 def test_a_plateau_is_one_peak() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError, nearest
 from soundwright.core.records import Event
-from soundwright.scorers.events import EventRule, find_events, find_peaks
+from soundwright.scorers.events import EventRule, drop_twins, find_events, find_peaks
 from soundwright.scorers.levels import LevelConfig, Levels
 from soundwright.scorers.trunk import Trunk, TrunkConfig
 from soundwright.scorers.weights import FolderFormat
@@ -140,7 +140,7 @@ class Detector(nn.Module):
         return [self._events(waveform, sample_rate) for waveform in waveforms]
 
     def count_onsets(self, waveforms: Sequence[Tensor], sample_rate: int, label: str) -> list[int]:
-        """How many events of one label begin in each sound.
+        """How many events of one label begin in each sound, whatever else they sound like.
 
         Args:
             waveforms: As for `detect`.
@@ -193,13 +193,16 @@ class Detector(nn.Module):
     def _events(self, waveform: Tensor, sample_rate: int) -> list[Event]:
         activity, onset = self.probabilities(waveform, sample_rate)
         end = waveform.shape[-1] / sample_rate
+        onsets = {label: onset[self.labels.index(label)] for label in self.config.counted}
+        own = drop_twins(onsets, self.config.rule, self.frame_rate)
         events = [
             event
             for row, label in enumerate(self.labels)
+            if label in own or label not in onsets
             for event in find_events(
                 label,
                 activity[row],
-                onset[row] if label in self.config.counted else None,
+                onsets.get(label),
                 self.config.rule,
                 self.frame_rate,
                 end,

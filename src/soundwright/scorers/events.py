@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from soundwright.core.records import Event
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0)]
+ROUNDING_S = 1e-9
 
 
 class EventRule(Config):
@@ -26,6 +28,9 @@ class EventRule(Config):
     """Then an event begins at every onset that is at least this likely."""
     apart: Seconds = 0.06
     """Of onsets closer than this the likelier one stands."""
+    twin: Probability = 0.8
+    """Where at least this share of a label's onsets fall together, within `apart`, with those of a
+    likelier label, one sound was heard as two, and the likelier one stands."""
     gap: Seconds = 0.3
     """Silences shorter than this do not end a texture."""
     shortest: Seconds = 0.3
@@ -84,6 +89,34 @@ def find_peaks(onset: Tensor, rule: EventRule, frame_rate: float) -> list[float]
         if values[frame] == max(near) and apart:
             kept.append(frame)
     return [frame / frame_rate for frame in sorted(kept)]
+
+
+def drop_twins(onsets: Mapping[str, Tensor], rule: EventRule, frame_rate: float) -> list[str]:
+    """The labels whose events are their own, the likeliest first.
+
+    Args:
+        onsets: [F] in [0, 1] of each single happening.
+        rule: What counts.
+        frame_rate: Frames a second.
+    """
+    peaks = {label: find_peaks(onset, rule, frame_rate) for label, onset in onsets.items()}
+    evidence = {
+        label: sum(float(onsets[label][round(at * frame_rate)]) for at in found)
+        for label, found in peaks.items()
+    }
+    kept: list[str] = []
+    for label in sorted(peaks, key=lambda one: (-evidence[one], one)):
+        if peaks[label] and not any(
+            _share_together(peaks[label], peaks[other], rule.apart) >= rule.twin for other in kept
+        ):
+            kept.append(label)
+    return kept
+
+
+def _share_together(one: Sequence[float], other: Sequence[float], apart: float) -> float:
+    """The share of the seconds in `one` that lie at most `apart` from some in `other`."""
+    near = [min(abs(at - there) for there in other) <= apart + ROUNDING_S for at in one]
+    return sum(near) / len(near)
 
 
 def _until(
