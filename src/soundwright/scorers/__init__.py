@@ -1,1 +1,1 @@
-"""What puts numbers on sounds: the tagger that judges them and the search for near-copies."""
+"""What puts numbers on sounds: taggers, detector, matcher, encoders, the search for near-copies."""

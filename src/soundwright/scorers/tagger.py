@@ -1,7 +1,8 @@
 """The tagger: a small convolutional network that names what is heard.
 
-It is the project's judge: it measures generated sounds and has no other use. It must never be a
-reward, a filter or what selects a checkpoint, or its figures would mean nothing.
+Two ship. One is the project's judge: it measures generated sounds and has no other use. It must
+never be a reward, a filter or what selects a checkpoint, or its figures would mean nothing. The
+other one, trained apart from it, describes sounds by embeddings and class probabilities.
 """
 
 from __future__ import annotations
