@@ -102,15 +102,17 @@ def evaluate(
     from soundwright.evaluation.evaluating import evaluate as evaluate_collections
     from soundwright.evaluation.gate import compare_with_baseline, is_worse, read_tolerances
     from soundwright.evaluation.metrics import DEFAULT, choose_metrics
+    from soundwright.evaluation.report.building import write_report
     from soundwright.evaluation.results import read_results, write_results
 
     names = [name.strip() for given in metrics or DEFAULT for name in given.split(",")]
     chosen = choose_metrics([name for name in names if name])
     allowed = read_tolerances(tolerance or (), chosen)
     old = None if baseline is None else read_results(baseline)
+    made, real = read_collection(generated), read_collection(reference, split=reference_split)
     evaluation = evaluate_collections(
-        read_collection(generated),
-        read_collection(reference, split=reference_split),
+        made,
+        real,
         chosen,
         cache=(cache or cache_folder()) / "evaluation",
         rule=None if pair_by is None else pair_by.value,
@@ -118,14 +120,15 @@ def evaluate(
         workers=workers,
     )
     results = evaluation.results
-    path = write_results(out, results)
+    write_results(out, results)
     verdicts: list[Verdict] = []
     if old is not None and baseline is not None:
         folder = baseline if baseline.is_dir() else baseline.parent
         verdicts = compare_with_baseline(evaluation, old, folder, allowed)
     keep_embeddings(out, evaluation)
+    path = write_report(out, results, made, real, baseline=old, verdicts=verdicts)
     if json:
-        emit_json(_as_json(results, verdicts, path))
+        emit_json(_as_json(results, verdicts, out))
     else:
         _show(results, verdicts, path)
     if is_worse(verdicts):
@@ -163,10 +166,10 @@ def _list_metrics(json: bool) -> None:
     emit_table(("group", "metrics"), ((name, ", ".join(row)) for name, row in GROUPS.items()))
 
 
-def _as_json(results: Results, verdicts: list[Verdict], path: Path) -> dict[str, Any]:
+def _as_json(results: Results, verdicts: list[Verdict], out: Path) -> dict[str, Any]:
     values = results.model_dump(mode="json", exclude_none=True)
     told = [verdict.model_dump(mode="json", exclude_none=True) for verdict in verdicts]
-    return {"results": str(path), **values, "baseline": told}
+    return {"out": str(out), **values, "baseline": told}
 
 
 def _show(results: Results, verdicts: list[Verdict], path: Path) -> None:
