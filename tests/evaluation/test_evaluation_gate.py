@@ -36,9 +36,8 @@ def table(monkeypatch):
     more = MappingProxyType({**encoders.ENCODERS, **more})
     for module in (encoders, metrics, evaluating):
         monkeypatch.setattr(module, "ENCODERS", more)
-    for module in (set_scores, differences):
-        monkeypatch.setattr(module, "FRECHET_DRAWS", 200)
-    monkeypatch.setattr(differences, "FRECHET_PERMUTATIONS", 199)
+    monkeypatch.setattr(set_scores, "FRECHET_DRAWS", 200)
+    monkeypatch.setattr(differences, "DRAWS", 200)
 
 
 @pytest.fixture

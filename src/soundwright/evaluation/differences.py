@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +19,18 @@ from soundwright.evaluation.distances.moments import accumulate_moments
 from soundwright.evaluation.evaluating import Evaluation
 from soundwright.evaluation.metrics import Metric
 from soundwright.evaluation.results import ClipRow, Results
-from soundwright.evaluation.set_scores import WIDE, WIDE_DRAWS, gaussian
+from soundwright.evaluation.set_scores import gaussian
 from soundwright.evaluation.sides import Rows
-from soundwright.evaluation.statistics.frechet_bootstrap import FRECHET_DRAWS, frechet_difference
-from soundwright.evaluation.statistics.frechet_permutation import (
-    FRECHET_PERMUTATIONS,
-    frechet_swap_test,
-)
+from soundwright.evaluation.statistics.frechet_bootstrap import frechet_difference
+from soundwright.evaluation.statistics.frechet_permutation import frechet_swap_test
 from soundwright.evaluation.statistics.intervals import Interval
 from soundwright.evaluation.statistics.kernel_bootstrap import kernel_difference
 from soundwright.evaluation.statistics.paired import pair_up, paired_difference
 from soundwright.evaluation.statistics.permutation import kernel_scores, sign_flip_test
+
+DRAWS = 400
+PERMUTATIONS = 199
+"""Of Fréchet distances, where each costs two eigenvalue problems: enough for p = 0.005."""
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,9 @@ def _compare_fd(systems: _Systems) -> Difference:
     new, new_prompts = _flatten(systems.new)
     old, old_prompts = _flatten(systems.old)
     given = (new, new_prompts, old, old_prompts, moments.mean, moments.covariance)
-    is_wide = min(len(new), moments.width) >= WIDE
-    draws, permutations = (
-        (WIDE_DRAWS, WIDE_DRAWS) if is_wide else (FRECHET_DRAWS, FRECHET_PERMUTATIONS)
-    )
     return Difference(
-        interval=lambda level: frechet_difference(*given, draws=draws, level=level),
-        p=frechet_swap_test(*given, permutations=permutations),
+        interval=cache(lambda level: frechet_difference(*given, draws=DRAWS, level=level)),
+        p=frechet_swap_test(*given, permutations=PERMUTATIONS),
         prompts=len(systems.new),
         lacking=systems.lacking,
     )
