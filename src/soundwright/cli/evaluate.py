@@ -219,6 +219,9 @@ def _show_problems(results: Results) -> None:
 def _show_verdicts(verdicts: list[Verdict]) -> None:
     if not verdicts:
         return
+    lacking = max(verdict.lacking for verdict in verdicts)
+    if lacking:
+        note(f"warning: of {lacking} prompts of the baseline this system has no sound")
     emit_text("")
     emit_table(
         ("metric", "better", "against the baseline", "95 %", "p (Holm)", "verdict"),

@@ -86,7 +86,7 @@ def evaluate(
         generated=_summarise(generated, made),
         reference=_summarise(reference, real),
         pairing=pairing.rule,
-        paired=len(pairing.partners),
+        paired=len(pairing.partners.keys() & made.heard.keys()),
         scores=scores.pop(MEASURED),
         controls=scores,
         warnings=(
