@@ -24,6 +24,8 @@ class Condition(Config):
     """What the row says of itself, such as {pool: max, CFG: 0.1}."""
     set: tuple[str, ...] = ()
     """Overrides of the recipe."""
+    seeds: tuple[int, ...] | None = None
+    """Those of the table's seeds that this row is trained with; null takes all."""
     published: dict[str, float] = Field(default_factory=dict)
     """The paper's figures, shown apart: they were measured with other scorers on other data."""
 
@@ -113,6 +115,8 @@ def plan_runs(sweep: Sweep, shared: tuple[str, ...] = ()) -> Iterator[Run]:
     """The runs, seed after seed, so that a sweep that is cut short has whole pairs."""
     for seed in sweep.seeds:
         for row in sweep.rows:
+            if row.seeds is not None and seed not in row.seeds:
+                continue
             yield Run(row, seed, (*sweep.set, *shared, *row.set, f"training.seed={seed}"))
 
 

@@ -131,10 +131,9 @@ def _claim(sweep: Sweep, out: Path) -> None:
 
 def _join(there: Sweep, sweep: Sweep) -> Sweep:
     """What stands in a folder, with the rows and seeds that come to it."""
-    names = {row.name for row in there.rows}
-    added = tuple(row for row in sweep.rows if row.name not in names)
+    rows = {row.name: row for row in (*there.rows, *sweep.rows)}
     seeds = tuple(dict.fromkeys((*there.seeds, *sweep.seeds)))
-    return there.model_copy(update={"rows": (*there.rows, *added), "seeds": seeds})
+    return there.model_copy(update={"rows": tuple(rows.values()), "seeds": seeds})
 
 
 def _check_row_sets(there: Sweep, sweep: Sweep, out: Path) -> None:
