@@ -10,6 +10,8 @@ TORCH := 2.13.0
 TESTS ?= tests
 # Benchmarks that need recordings of ESC-10.
 RECORDED := int8_quality near_copies bundled_model
+# Those that need more, such as finished runs or other projects' code; each says itself what.
+GIVEN := bundled_scorers parity_encoders rr_representations
 
 .PHONY: help setup demo test test-browser lint format bench clean
 .DEFAULT_GOAL := help
@@ -47,7 +49,7 @@ format: $(VENV)/.dev
 # `make bench RECORDINGS=FOLDER` measures the bundled model on recordings as well; FOLDER holds ESC-10.
 bench: $(VENV)/.dev
 	$(BIN)/soundwright bench
-	@for name in $(filter-out $(RECORDED),$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+	@for name in $(filter-out $(RECORDED) $(GIVEN),$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
 		echo "== $$name"; \
 		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit 1; \
 	done
@@ -56,6 +58,7 @@ bench: $(VENV)/.dev
 		$(BIN)/python benchmarks/$$name.py --recordings "$(RECORDINGS)" \
 			--out benchmarks/results/$$name.json || exit 1; \
 	done; else echo "Left out without RECORDINGS=FOLDER: $(RECORDED)"; fi
+	@echo "To be started by hand, with what they need: $(GIVEN)"
 
 setup: $(VENV)/.dev
 
