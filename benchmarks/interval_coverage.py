@@ -131,7 +131,7 @@ def scenarios() -> list[Scenario]:
         Scenario(
             "Fréchet gap, 128 dimensions, falling spectrum", "shifted", frechet_gap(128), 0.06
         ),
-        Scenario("Fréchet gap, 128 dimensions, flat", "shifted", frechet_gap(128, flat=True), 0.06),
+        Scenario("Fréchet gap, 128 dimensions, flat", "shifted", frechet_gap(128, flat=True), 0.04),
         Scenario("MMD difference, 100 clips, 8 dimensions", "percentile", kernels, 0.25),
         Scenario("share of 20, truth 0.1", "wilson", shares(20, 0.1)),
         Scenario("share of 160, truth 0.67", "wilson", shares(160, 0.67)),
