@@ -111,6 +111,8 @@ def test_prompts_that_one_system_lacks_and_shapes_that_do_not_fit_are_refused():
         )
     with pytest.raises(UserError, match="do not fit"):
         DrawnFrechet(windows, [0, 1, 2], np.zeros(3), np.eye(2))
+    with pytest.raises(UserError, match="do not fit"):
+        DrawnFrechet(windows, [0, 1], np.zeros(2), np.eye(2))
     with pytest.raises(UserError, match="1 clips"):
         frechet_interval(windows, ["a", "a", "a"], np.zeros(2), np.eye(2))
     with pytest.raises(UserError, match="not finite"):
@@ -150,5 +152,8 @@ def test_swapping_sounds_of_a_prompt_tests_a_frechet_difference():
     new, old = random.normal(size=(25, 3)), random.normal(size=(25, 3))
     arguments = (np.zeros(3), np.eye(3))
     assert frechet_swap_test(new, names, new.copy(), names, *arguments, permutations=99) == 1.0
+    # The same sounds summed in another order are the same system, in spite of rounding.
+    again = frechet_swap_test(new, names, new[::-1], names[::-1], *arguments, permutations=99)
+    assert again == 1.0
     far = frechet_swap_test(new, names, old + 3, names, *arguments, permutations=99)
     assert far == pytest.approx(0.01)

@@ -142,6 +142,13 @@ def test_runs_that_are_missing_are_named_and_pairs_are_compared(measured):
     assert "Not measured yet: " in text
 
 
+def test_results_outlive_the_run_that_they_were_measured_on(measured):
+    (measured / "runs" / "same" / "seed-0" / "metrics.jsonl").unlink()
+    cells = {row.name: row.cells for row in tabulate(SWEEP, measured).rows}["same"]
+    assert set(cells["match:x"].seeds) == {0, 1, 2}
+    assert set(cells["ce/cfg"].seeds) == {1, 2}
+
+
 def test_the_page_shows_columns_and_published_figures_apart(measured):
     text = write_table(tabulate(SWEEP, measured), measured).read_text()
     assert "## match:x (higher is better)" in text

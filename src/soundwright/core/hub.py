@@ -1,4 +1,4 @@
-"""The Hugging Face hub: the one place that may use the network, and the switch that forbids it."""
+"""The Hugging Face hub, and the switch that forbids the network to it and to `downloads`."""
 
 from __future__ import annotations
 

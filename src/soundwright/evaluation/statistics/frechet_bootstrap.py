@@ -52,13 +52,14 @@ class DrawnFrechet:
     ) -> None:
         X, C = np.asarray(embeddings, np.float64), np.asarray(covariance, np.float64)
         middle, self.clips = np.asarray(mean, np.float64), np.asarray(clips)
-        if X.ndim != 2 or C.shape != (X.shape[1],) * 2 or middle.shape != X.shape[1:]:
+        wanted = (X.shape[:1], X.shape[1:], X.shape[1:] * 2)
+        if X.ndim != 2 or (self.clips.shape, middle.shape, C.shape) != wanted:
             raise UserError(
-                f"Embeddings {list(X.shape)}, mean {list(middle.shape)} and covariance "
-                f"{list(C.shape)} do not fit.",
-                expected="[W, D], [D] and [D, D]",
+                f"Embeddings {list(X.shape)}, clips {list(self.clips.shape)}, mean "
+                f"{list(middle.shape)} and covariance {list(C.shape)} do not fit.",
+                expected="[W, D], [W], [D] and [D, D]",
             )
-        for values, name in ((X, "embeddings"), (C, "reference covariances")):
+        for values, name in ((X, "Embeddings"), (C, "The reference's covariance")):
             refuse_unfinite(values, name)
         self.centred = X - middle
         self.squares = (self.centred**2).sum(axis=1)
@@ -161,14 +162,7 @@ def frechet_difference(
     Raises:
         UserError: As in `frechet_interval`, or prompts that only one system has.
     """
-    labels, new_index = number_clips(new_clips)
-    old_labels, old_index = number_clips(old_clips)
-    if len(labels) != len(old_labels) or (labels != old_labels).any():
-        raise UserError(
-            "The two systems have windows of different prompts.",
-            expected="the same prompts from both",
-            change="Leave out what only one system has.",
-        )
+    labels, new_index, old_index = number_prompts(new_clips, old_clips)
     systems = [
         DrawnFrechet(windows, index, mean, covariance)
         for windows, index in ((new, new_index), (old, old_index))
@@ -180,13 +174,36 @@ def frechet_difference(
 
 
 def number_clips(clips: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """[N], the labels that occur, sorted; and [W], the place of each window's label in them."""
+    """[N], the labels that occur, sorted; and [W], the place of each window's label in them.
+
+    Raises:
+        UserError: Fewer than two.
+    """
     labels, index = np.unique(np.asarray(clips), return_inverse=True)
     if len(labels) < 2:
         raise UserError(
             f"Windows of {len(labels)} clips cannot be drawn again.", expected="at least two clips"
         )
     return labels, index
+
+
+def number_prompts(
+    new: ArrayLike, old: ArrayLike
+) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]]:
+    """The prompts [N] of both systems, sorted, and the place in them of each system's windows.
+
+    Raises:
+        UserError: Fewer than two prompts, or some that only one system has.
+    """
+    labels, new_index = number_clips(new)
+    old_labels, old_index = number_clips(old)
+    if len(labels) != len(old_labels) or (labels != old_labels).any():
+        raise UserError(
+            "The two systems have windows of different prompts.",
+            expected="the same prompts from both",
+            change="Leave out what only one system has.",
+        )
+    return labels, new_index, old_index
 
 
 def every_draw(labels: NDArray[Any], draws: int, seed: int) -> Iterator[Vector]:

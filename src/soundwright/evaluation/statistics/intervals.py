@@ -128,15 +128,16 @@ def read_kernel(kernel: ArrayLike, name: str) -> Matrix:
             f"The kernel {name} has shape {list(matrix.shape)}.",
             expected="a square with a row and a column for each of at least two prompts",
         )
-    refuse_unfinite(matrix, "kernels")
+    refuse_unfinite(matrix, f"The kernel {name}")
     return matrix
 
 
 def refuse_unfinite(values: NDArray[np.float64], name: str) -> None:
-    """Raises `UserError` where a number is NaN or infinite."""
+    """Raises `UserError` where a number is NaN or infinite; `name` begins its message."""
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise UserError(
-            f"{bad} of {values.size} {name} are not finite.",
+            f"{name}: {bad} of {values.size} numbers are not finite.",
+            expected="finite numbers only",
             change="Leave the clips out by name, in every system that is compared, and say so.",
         )

@@ -179,7 +179,11 @@ def draw_both(arms: list[Matrix], draws: int, seed: int) -> Vector:
 
 
 def read_table(values: ArrayLike, name: str) -> Matrix:
-    """[S, N] float64 of at least two seeds and two prompts, all finite."""
+    """[S, N] float64 of at least two seeds and two prompts, all finite.
+
+    Raises:
+        UserError: Another shape, too few, or numbers that are not finite.
+    """
     table = np.asarray(values, np.float64)
     if table.ndim != 2 or min(table.shape) < 2:
         raise UserError(
@@ -187,5 +191,5 @@ def read_table(values: ArrayLike, name: str) -> Matrix:
             expected="a row for each of at least two training seeds, a column a prompt",
             change="Train with a second seed: one run says nothing about others.",
         )
-    refuse_unfinite(table, f"{name} values")
+    refuse_unfinite(table, f"The {name} values")
     return table

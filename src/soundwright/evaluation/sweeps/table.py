@@ -90,7 +90,7 @@ def tabulate(sweep: Sweep, out: Path) -> SweepTable:
     values: dict[str, dict[str, Values]] = {row.name: {} for row in sweep.rows}
     for run, results in found:
         measured = _read(results, metrics)
-        ends = last_values(curves[run.row.name][run.seed])
+        ends = last_values(curves.get(run.row.name, {}).get(run.seed, ()))
         measured |= {name: {"": value} for name, value in ends.items()}
         for name, by_sound in measured.items():
             values[run.row.name].setdefault(name, {})[run.seed] = by_sound
@@ -108,9 +108,7 @@ def tabulate(sweep: Sweep, out: Path) -> SweepTable:
             _row(row, values[row.name], {} if row.name == sweep.baseline else base, family)
             for row in sweep.rows
         ),
-        missing=tuple(
-            sorted({str(run.place) for run in runs} - {str(run.place) for run, _ in found})
-        ),
+        missing=tuple(sorted(_places(runs) - _places(run for run, _ in found))),
     )
 
 
