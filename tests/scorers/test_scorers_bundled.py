@@ -73,7 +73,7 @@ def test_they_are_named_as_ours() -> None:
     assert tagger.identity != Tagger.load(judge_folder()).identity
     for encoder in (tagger, matcher):
         assert encoder.name.startswith("soundwright-")
-        assert "Soundwright" in encoder.facts["encoder"]
+        assert "Soundwright" in encoder.facts["weights"]
 
 
 @pytest.mark.parametrize("seed", range(3))

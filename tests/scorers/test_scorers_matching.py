@@ -37,7 +37,7 @@ def tone(pitch: float, seed: int = 0) -> torch.Tensor:
 def test_is_a_text_audio_encoder(matcher: Matcher) -> None:
     assert isinstance(matcher, TextAudioEncoder)
     assert matcher.sample_rate == RATE
-    assert "no CLAP" in matcher.facts["encoder"]
+    assert "no CLAP" in matcher.facts["weights"]
     (encoded,) = matcher.encode([tone(500)])
     assert encoded.embeddings.shape == (1, 12)
     assert torch.equal(encoded.vector, encoded.embeddings[0])

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from soundwright.core.errors import AudioError, ConfigError
 from soundwright.core.seeding import torch_stream
+from soundwright.scorers.modes import full_precision
 from soundwright.scorers.windows import (
     WindowRule,
     encode_windows,
-    full_precision,
     run_in_batches,
 )
 

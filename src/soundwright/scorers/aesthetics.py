@@ -19,7 +19,8 @@ from torch import Tensor
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import CheckpointError, MissingWeightsError
 from soundwright.core.hub import PRETRAINED_FILES, fetch_folder, first_line, missing
-from soundwright.scorers.windows import check_sound, full_precision
+from soundwright.scorers.modes import full_precision
+from soundwright.scorers.windows import check_sound
 
 PACKAGE = "audiobox-aesthetics"
 REPOSITORY = "facebook/audiobox-aesthetics"

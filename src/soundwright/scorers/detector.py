@@ -6,8 +6,7 @@ prompts; like the judge it must never be a reward, a filter or what selects a ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -21,6 +20,7 @@ from soundwright.core.errors import UserError, nearest
 from soundwright.core.records import Event
 from soundwright.scorers.events import EventRule, drop_twins, find_events, find_peaks
 from soundwright.scorers.levels import LevelConfig, Levels
+from soundwright.scorers.modes import evaluating
 from soundwright.scorers.trunk import Trunk, TrunkConfig
 from soundwright.scorers.weights import FolderFormat
 
@@ -121,7 +121,7 @@ class Detector(nn.Module):
             seconds = waveform.shape[-1] / sample_rate
             empty = torch.zeros(len(self.labels), 1 + int(seconds * self.frame_rate))
             return empty, empty.clone()
-        with self.evaluating():
+        with evaluating(self):
             activity, onset = self(levels[None])
         return activity[0].sigmoid().cpu(), onset[0].sigmoid().cpu()
 
@@ -179,16 +179,6 @@ class Detector(nn.Module):
         return FORMAT.read(
             folder, lambda values: cls(DetectorConfig.read(values, origin=str(folder)))
         )
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """A block in which the detector is in evaluation mode; afterwards it is as it was."""
-        training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(training)
 
     def _events(self, waveform: Tensor, sample_rate: int) -> list[Event]:
         activity, onset = self.probabilities(waveform, sample_rate)

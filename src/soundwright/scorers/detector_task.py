@@ -24,6 +24,7 @@ from soundwright.scorers.augmentation import (
 from soundwright.scorers.detector import Detector
 from soundwright.scorers.levels import EMPTY_DB, add_powers
 from soundwright.scorers.marked_clips import MarkedBatch
+from soundwright.scorers.modes import evaluating
 
 
 class DetectorTaskConfig(Config):
@@ -84,7 +85,7 @@ class DetectorTask:
 
         The latter is over the labels that each clip has.
         """
-        with self.detector.evaluating():
+        with evaluating(self.detector):
             told, begun = self.detector(batch.levels.to(device))
         activity, onset = batch.activity.to(device), batch.onset.to(device)
         present = activity.amax(2) > 0

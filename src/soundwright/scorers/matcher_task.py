@@ -17,6 +17,7 @@ from soundwright.scorers.augmentation import AugmentationConfig, colour, equalis
 from soundwright.scorers.levels import EMPTY_DB
 from soundwright.scorers.matched_clips import MatchedBatch
 from soundwright.scorers.matching import Matcher
+from soundwright.scorers.modes import evaluating
 
 HIGHEST_SCALE = 4.6
 """Logarithm of the largest factor on cosines, about 100."""
@@ -61,7 +62,7 @@ class MatcherTask:
     @torch.no_grad()
     def validate(self, batch: MatchedBatch, device: torch.device) -> Mapping[str, float]:
         """Losses, and how often a sound's own text is the nearest, and nearer than its contrast."""
-        with self.matcher.evaluating():
+        with evaluating(self.matcher):
             cosines = self._cosines(batch.levels.to(device), batch)
         chosen, margin = self._losses(*cosines, batch)
         forth, _ = cosines

@@ -6,8 +6,7 @@ Trained here on scenes and their captions; its cosines are no CLAP scores and ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -20,6 +19,7 @@ from torch.nn import functional
 from soundwright.core.config import Config
 from soundwright.core.protocols import Encoded, TextEncoder, TextStates
 from soundwright.scorers.levels import LevelConfig, Levels
+from soundwright.scorers.modes import evaluating, full_precision
 from soundwright.scorers.trunk import Trunk, TrunkConfig
 from soundwright.scorers.weights import FolderFormat, identity_of
 from soundwright.text.encoders import TextEncoderConfig, load_text_encoder
@@ -89,15 +89,16 @@ class Matcher(nn.Module):
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What a metric card tells of it."""
+        """Weights, gain, window, text, embedding."""
         return {
-            "encoder": f"{self.name}, trained by Soundwright on scenes; no CLAP",
+            "weights": f"{self.name}, trained by Soundwright on scenes; no CLAP",
             "channels": "mean of all",
             "gain": "peak of each sound",
             "window": "the whole sound, silence included",
             "text": f"states of {self.config.text.name}, pooled and projected",
             "embedding": f"{self.config.width} wide, of length one",
             "digital silence": "zeros, a similarity of 0 to every text",
+            "precision": "fp32",
         }
 
     @cached_property
@@ -122,7 +123,7 @@ class Matcher(nn.Module):
         """What `text_vectors` makes of texts, [B, 2 * text_width], to [B, D] of length one."""
         return functional.normalize(self.words(vectors).float(), dim=1)
 
-    @torch.no_grad()
+    @full_precision()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Encoded]:
         """Describe mono sounds [N] at `sample_rate`: one window, the whole sound.
 
@@ -135,12 +136,14 @@ class Matcher(nn.Module):
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """[B, D] fp32 of length one, comparable with `Encoded.vector` by the dot product.
+        """[B, D] fp32 on the CPU, of length one: dot products with `Encoded.vector` are cosines.
 
         Raises:
             MissingWeightsError: The text encoder's weights are not here.
         """
-        return self.embed_vectors(text_vectors(self.text_encoder.encode(texts)))
+        vectors = text_vectors(self.text_encoder.encode(texts))
+        # The text encoder stays on the CPU, wherever the matcher works.
+        return self.embed_vectors(vectors.to(self.scale.device)).cpu()
 
     def save(self, folder: Path, *, notes: dict[str, Any] | None = None) -> None:
         """Write weights in fp16 and a description to a new folder; as `Tagger.save`."""
@@ -158,22 +161,12 @@ class Matcher(nn.Module):
             folder, lambda values: cls(MatcherConfig.read(values, origin=str(folder)))
         )
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """A block in which the matcher is in evaluation mode; afterwards it is as it was."""
-        training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(training)
-
     def _encoded(self, waveform: Tensor) -> Encoded:
         levels = self.levels.read(waveform, self.sample_rate, trim=False)
         if levels is None:
             embedding = torch.zeros(1, self.config.width)
         else:
-            with self.evaluating():
+            with evaluating(self):
                 embedding = self.embed_levels(levels[None]).cpu()
         return Encoded(embedding, embedding[0])
 

@@ -7,8 +7,7 @@ other one, trained apart from it, describes sounds by embeddings and class proba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -21,6 +20,7 @@ from torch.nn import functional
 from soundwright.core.config import Config
 from soundwright.core.protocols import Encoded
 from soundwright.scorers.levels import LevelConfig, Levels
+from soundwright.scorers.modes import evaluating, full_precision
 from soundwright.scorers.residual import ResidualBlock
 from soundwright.scorers.weights import FolderFormat, identity_of
 
@@ -170,17 +170,19 @@ class Tagger(nn.Module):
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What a metric card tells of it."""
+        """Weights, gain, window, embedding, logits."""
         return {
-            "encoder": f"{self.name}, trained by Soundwright; {len(self.labels)} labels",
+            "weights": f"{self.name}, trained by Soundwright",
             "channels": "mean of all",
             "gain": "peak of each sound",
             "window": "the whole sound without the silence around it",
             "embedding": f"mean of the last hidden states over time, {self.config.widths[-1]} wide",
+            "logits": f"{len(self.labels)} classes, before the softmax",
             "digital silence": "zeros",
+            "precision": "fp32",
         }
 
-    @torch.no_grad()
+    @full_precision()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Encoded]:
         """Describe mono sounds [N] at `sample_rate`: one window, the whole sound.
 
@@ -189,28 +191,18 @@ class Tagger(nn.Module):
         """
         return [self._encoded(waveform) for waveform in waveforms]
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """A block in which the tagger is in evaluation mode; afterwards it is as it was."""
-        training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(training)
-
     def _probabilities(self, waveform: Tensor, sample_rate: int) -> list[float]:
         levels = self.levels.read(waveform, sample_rate)
         if levels is None:
             return [1 / len(self.labels)] * len(self.labels)
-        with self.evaluating():
+        with evaluating(self):
             return self(levels[None], _everywhere(levels))[0].softmax(-1).tolist()
 
     def _embedding(self, waveform: Tensor, sample_rate: int) -> Tensor:
         levels = self.levels.read(waveform, sample_rate)
         if levels is None:
             return torch.zeros(self.config.widths[-1])
-        with self.evaluating():
+        with evaluating(self):
             return self._hidden(levels[None], _everywhere(levels))[0].mean(1)[0].cpu()
 
     def _encoded(self, waveform: Tensor) -> Encoded:
@@ -218,7 +210,7 @@ class Tagger(nn.Module):
         if levels is None:
             zeros = torch.zeros(1, self.config.widths[-1])
             return Encoded(zeros, zeros[0], torch.zeros(1, len(self.labels)))
-        with self.evaluating():
+        with evaluating(self):
             hidden, inside = self._hidden(levels[None], _everywhere(levels))
             logits = self._logits(hidden, inside).cpu()
         embedding = hidden.mean(1).cpu()

@@ -15,6 +15,7 @@ from soundwright.core.protocols import StepContext, Turn
 from soundwright.core.seeding import torch_stream
 from soundwright.scorers.augmentation import AugmentationConfig, augment
 from soundwright.scorers.clips import LabelledBatch
+from soundwright.scorers.modes import evaluating
 from soundwright.scorers.tagger import Tagger
 
 
@@ -66,7 +67,7 @@ class TaggerTask:
     @torch.no_grad()
     def validate(self, batch: LabelledBatch, device: torch.device) -> Mapping[str, float]:
         """Accuracy and cross-entropy on whole, unvaried clips."""
-        with self.tagger.evaluating():
+        with evaluating(self.tagger):
             logits = self.tagger(batch.levels.to(device), batch.mask.to(device))
         labels = batch.labels.to(device)
         return {

@@ -1,14 +1,14 @@
 """Sounds cut into windows, windows run in batches of one fixed size, results given back by sound.
 
-Every audio encoder goes through here, so that what it says of a sound depends on that sound alone:
-the last batch is filled up to the fixed size, and the precision is the same everywhere.
+Every pretrained audio encoder goes through here, so that what it says of a sound depends on that
+sound alone: the last batch is filled up to the fixed size, and the precision is the same
+everywhere. Our own tagger and matcher hear sounds whole and one at a time.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Annotated, Literal, Self, TypeAlias
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.protocols import Encoded
+from soundwright.scorers.modes import full_precision
 
 Forward: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """A network in evaluation mode: inputs [B, ...] to embeddings [B, D] and class logits [B, L]."""
@@ -121,24 +122,6 @@ def check_sound(waveform: Tensor) -> Tensor:
     if not waveform.isfinite().all():
         raise AudioError("A sound has samples that are not finite.", reason="not-finite")
     return waveform
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """A block of inference in true float32: no autocast, no TF32, no search for kernels."""
-    cudnn = torch.backends.cudnn
-    matmul = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.no_grad(),
-            torch.autocast("cuda", enabled=False),
-            torch.autocast("cpu", enabled=False),
-            cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)
 
 
 def _batches(inputs: Sequence[Tensor], size: int) -> Iterator[list[int]]:
