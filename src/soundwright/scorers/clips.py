@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from soundwright.core.errors import UserError, nearest
-from soundwright.scorers.dealing import deal
-from soundwright.scorers.levels import EMPTY_DB, Levels
+from soundwright.scorers.dealing import deal, deal_once
+from soundwright.scorers.levels import Levels, pad_levels
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,12 @@ class LabelledClips:
 
     def everything(self) -> list[LabelledBatch]:
         """Every clip once, in the order given: for validation."""
-        count = len(self._clips)
-        return [
-            self._collate(list(range(first, min(first + self._batch_size, count))))
-            for first in range(0, count, self._batch_size)
-        ]
+        return [self._collate(rows) for rows in deal_once(len(self._clips), self._batch_size)]
 
     def _collate(self, rows: list[int]) -> LabelledBatch:
         clips = [self._clips[row] for row in rows]
         lengths = torch.tensor([clip.shape[1] for clip in clips])
-        levels = torch.full((len(clips), clips[0].shape[0], int(lengths.max())), EMPTY_DB)
-        for row, clip in zip(levels, clips, strict=True):
-            row[:, : clip.shape[1]] = clip
+        levels = pad_levels(clips)
         mask = torch.arange(levels.shape[2]) < lengths[:, None]
         return LabelledBatch(levels, mask, self._numbers[rows])
 

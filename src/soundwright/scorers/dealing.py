@@ -24,6 +24,13 @@ def deal(index: int, *, count: int, batch_size: int, seed: int) -> list[int]:
     return [orders[place // count][place % count] for place in places]
 
 
+def deal_once(count: int, batch_size: int) -> list[list[int]]:
+    """The clips of every batch of one pass in the order given; the last batch may be smaller."""
+    return [
+        list(range(first, min(first + batch_size, count))) for first in range(0, count, batch_size)
+    ]
+
+
 def _order(number: int, count: int, seed: int) -> list[int]:
     generator = torch_stream(seed, "labelled clips", number)
     return torch.randperm(count, generator=generator).tolist()

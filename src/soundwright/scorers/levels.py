@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -76,6 +77,15 @@ def add_powers(levels: Tensor, axis: int) -> Tensor:
     """The level in dB of the sum of the powers along an axis."""
     scale = math.log(10) / 10
     return torch.logsumexp(levels * scale, axis) / scale
+
+
+def pad_levels(clips: Sequence[Tensor]) -> Tensor:
+    """Levels [M, F] of several lengths as [B, M, F] fp32, with nothing after the shorter ones."""
+    longest = max(clip.shape[1] for clip in clips)
+    padded = torch.full((len(clips), clips[0].shape[0], longest), EMPTY_DB)
+    for row, clip in zip(padded, clips, strict=True):
+        row[:, : clip.shape[1]] = clip
+    return padded
 
 
 def ends(heard: Tensor) -> tuple[int, int]:

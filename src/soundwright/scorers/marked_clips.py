@@ -10,8 +10,8 @@ from torch import Tensor
 
 from soundwright.core.errors import UserError
 from soundwright.core.records import Event
-from soundwright.scorers.dealing import deal
-from soundwright.scorers.levels import EMPTY_DB, Levels
+from soundwright.scorers.dealing import deal, deal_once
+from soundwright.scorers.levels import Levels, pad_levels
 
 ONSET_SHAPE = (0.3, 0.8, 1.0, 0.8, 0.3)
 """What an onset leaves in the target of the frames around it."""
@@ -78,11 +78,7 @@ class MarkedClips:
 
     def everything(self) -> list[MarkedBatch]:
         """Every clip once, in the order given: for validation."""
-        count = len(self._clips)
-        return [
-            self._collate(list(range(first, min(first + self._batch_size, count))))
-            for first in range(0, count, self._batch_size)
-        ]
+        return [self._collate(rows) for rows in deal_once(len(self._clips), self._batch_size)]
 
     def _collate(self, rows: list[int]) -> MarkedBatch:
         levels = pad_levels([self._clips[row] for row in rows])
@@ -117,12 +113,3 @@ def read_untrimmed(levels: Levels, waveform: Tensor, sample_rate: int, number: i
     if clip is None:
         raise UserError(f"Clip {number} is silent and teaches nothing.")
     return clip
-
-
-def pad_levels(clips: Sequence[Tensor]) -> Tensor:
-    """Levels [M, F] of several lengths as [B, M, F] fp32, with nothing after the shorter ones."""
-    longest = max(clip.shape[1] for clip in clips)
-    padded = torch.full((len(clips), clips[0].shape[0], longest), EMPTY_DB)
-    for row, clip in zip(padded, clips, strict=True):
-        row[:, : clip.shape[1]] = clip
-    return padded

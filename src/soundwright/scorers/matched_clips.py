@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from soundwright.core.errors import UserError
-from soundwright.scorers.dealing import deal
-from soundwright.scorers.levels import Levels
-from soundwright.scorers.marked_clips import pad_levels, read_untrimmed
+from soundwright.scorers.dealing import deal, deal_once
+from soundwright.scorers.levels import Levels, pad_levels
+from soundwright.scorers.marked_clips import read_untrimmed
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,7 @@ class MatchedClips:
 
     def everything(self) -> list[MatchedBatch]:
         """Every pairing once, in the order given: for validation."""
-        count = len(self._pairings)
-        return [
-            self._collate(list(range(first, min(first + self._batch_size, count))))
-            for first in range(0, count, self._batch_size)
-        ]
+        return [self._collate(rows) for rows in deal_once(len(self._pairings), self._batch_size)]
 
     def _collate(self, rows: list[int]) -> MatchedBatch:
         chosen = [self._pairings[row] for row in rows]
