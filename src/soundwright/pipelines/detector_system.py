@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from soundwright.core.files import write_text
 from soundwright.core.seeding import initialising
 from soundwright.data.manifest import Manifest, read_clip
-from soundwright.pipelines.cards import write_card
 from soundwright.pipelines.corpora import gather_corpus, split_corpus
 from soundwright.pipelines.jobs import Job, Workplace
-from soundwright.pipelines.models import CARD_FILE
 from soundwright.pipelines.recipe import Recipe
-from soundwright.pipelines.tagger_system import Listed
+from soundwright.pipelines.scorer_models import Listed, scorer_saver
 from soundwright.scorers.detector import Detector, DetectorConfig
 from soundwright.scorers.detector_task import DetectorTask, DetectorTaskConfig
 from soundwright.scorers.marked_clips import MarkedBatch, MarkedClips
-from soundwright.training.checkpoints import read_weights
 
 
 class DetectorRecipe(Recipe):
@@ -43,20 +37,11 @@ def prepare_detector(recipe: DetectorRecipe, place: Workplace) -> Job[Any]:
     if validation is not None:
         held_out = Listed[MarkedBatch](_read(validation, recipe, detector).everything())
 
-    def save(checkpoint: Path, folder: Path) -> None:
-        weights, _ = read_weights(checkpoint, "detector")
-        detector.load_state_dict(weights)
-        # A resumed run may have saved its model before it was killed.
-        shutil.rmtree(folder, ignore_errors=True)
-        detector.save(folder, notes={"recipe": recipe.plain(), "licence": recipe.licence})
-        facts = {
-            "parameters": f"{sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M",
-            "labels": ", ".join(recipe.detector.labels),
-            "frames a second": f"{detector.frame_rate:g}",
-            "steps": recipe.training.steps,
-        }
-        write_text(folder / CARD_FILE, write_card(recipe, facts, train))
-
+    facts = {
+        "labels": ", ".join(recipe.detector.labels),
+        "frames a second": f"{detector.frame_rate:g}",
+    }
+    save = scorer_saver(detector, recipe, train, facts)
     return Job(DetectorTask(detector, recipe.task), clips, held_out, save)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,24 +10,20 @@ import torch
 from pydantic import Field
 
 from soundwright.core.errors import ConfigError
-from soundwright.core.files import write_text
 from soundwright.core.records import Clip, Scene
 from soundwright.core.seeding import derive_seed, initialising, numpy_stream
 from soundwright.data.manifest import Manifest, read_clip
-from soundwright.pipelines.cards import write_card
 from soundwright.pipelines.corpora import gather_corpus, scenes_folder, split_corpus
 from soundwright.pipelines.jobs import Job, Workplace
-from soundwright.pipelines.models import CARD_FILE
 from soundwright.pipelines.recipe import Recipe
 from soundwright.pipelines.scenes import SCENES_NAME
-from soundwright.pipelines.tagger_system import Listed
+from soundwright.pipelines.scorer_models import Listed, scorer_saver
 from soundwright.scorers.matched_clips import MatchedBatch, MatchedClips, Pairing
 from soundwright.scorers.matcher_task import MatcherTask, MatcherTaskConfig
 from soundwright.scorers.matching import Matcher, MatcherConfig, text_vectors
 from soundwright.synthesis.captions import caption_scene
 from soundwright.synthesis.contrasts import CONTRASTS, content_of, contrast_scene
 from soundwright.text.cache import CachedTextEncoder
-from soundwright.training.checkpoints import read_weights
 
 AT_ONCE = 512
 """Texts that are encoded together: their states are large."""
@@ -68,20 +63,8 @@ def prepare_matcher(recipe: MatcherRecipe, place: Workplace) -> Job[Any]:
             _read(validation, scenes, recipe, matcher, texts).everything()
         )
 
-    def save(checkpoint: Path, folder: Path) -> None:
-        weights, _ = read_weights(checkpoint, "matcher")
-        matcher.load_state_dict(weights)
-        # A resumed run may have saved its model before it was killed.
-        shutil.rmtree(folder, ignore_errors=True)
-        matcher.save(folder, notes={"recipe": recipe.plain(), "licence": recipe.licence})
-        facts = {
-            "parameters": f"{sum(p.numel() for p in matcher.parameters()) / 1e6:.2f} M",
-            "text encoder": recipe.matcher.text.name,
-            "width": recipe.matcher.width,
-            "steps": recipe.training.steps,
-        }
-        write_text(folder / CARD_FILE, write_card(recipe, facts, train))
-
+    facts = {"text encoder": recipe.matcher.text.name, "width": recipe.matcher.width}
+    save = scorer_saver(matcher, recipe, train, facts)
     return Job(MatcherTask(matcher, recipe.task), clips, held_out, save)
 
 

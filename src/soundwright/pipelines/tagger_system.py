@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
-from soundwright.core.files import write_text
 from soundwright.core.records import Clip
 from soundwright.core.seeding import initialising
 from soundwright.data.manifest import Manifest, read_clip
-from soundwright.pipelines.cards import write_card
 from soundwright.pipelines.corpora import gather_corpus, split_corpus
 from soundwright.pipelines.jobs import Job, Workplace
-from soundwright.pipelines.models import CARD_FILE
 from soundwright.pipelines.recipe import Recipe
+from soundwright.pipelines.scorer_models import Listed, scorer_saver
 from soundwright.scorers.clips import LabelledBatch, LabelledClips
 from soundwright.scorers.tagger import Tagger, TaggerConfig
 from soundwright.scorers.task import TaggerTask, TaggerTaskConfig
-from soundwright.training.checkpoints import read_weights
-
-Item = TypeVar("Item")
 
 
 class TaggerRecipe(Recipe):
@@ -34,17 +26,6 @@ class TaggerRecipe(Recipe):
     tagger: TaggerConfig
     batch: int = Field(default=32, ge=1)
     task: TaggerTaskConfig = TaggerTaskConfig()
-
-
-class Listed(Generic[Item]):
-    """`Batches` that are a list: batch i is item i of it, over and over."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items = items
-
-    def __getitem__(self, index: int) -> Item:
-        """Batch `index`."""
-        return self._items[index % len(self._items)]
 
 
 def prepare_tagger(recipe: TaggerRecipe, place: Workplace) -> Job[Any]:
@@ -60,19 +41,8 @@ def prepare_tagger(recipe: TaggerRecipe, place: Workplace) -> Job[Any]:
         validation = _labelled(validation, recipe)
         held_out = Listed[LabelledBatch](_read(validation, recipe, tagger).everything())
 
-    def save(checkpoint: Path, folder: Path) -> None:
-        weights, _ = read_weights(checkpoint, "tagger")
-        tagger.load_state_dict(weights)
-        # A resumed run may have saved its model before it was killed.
-        shutil.rmtree(folder, ignore_errors=True)
-        tagger.save(folder, notes={"recipe": recipe.plain(), "licence": recipe.licence})
-        facts = {
-            "parameters": f"{sum(p.numel() for p in tagger.parameters()) / 1e6:.2f} M",
-            "labels": ", ".join(recipe.tagger.labels),
-            "steps": recipe.training.steps,
-        }
-        write_text(folder / CARD_FILE, write_card(recipe, facts, train))
-
+    facts = {"labels": ", ".join(recipe.tagger.labels)}
+    save = scorer_saver(tagger, recipe, train, facts)
     return Job(TaggerTask(tagger, recipe.task), clips, held_out, save)
 
 
