@@ -21,6 +21,8 @@ MOST_PLAYS = 500
 MOST_EVENTS = 20
 
 Side = Literal["left", "right"]
+Kind = Literal["vote", "identical", "foil", "repeat"]
+"""Of a trial: what counts, and the three controls."""
 Choice = Literal["left", "tie", "right"] | Annotated[int, Field(strict=True, ge=1, le=5)]
 """In a comparison a side or a tie; in a rating 1 (bad) to 5 (excellent)."""
 
@@ -135,7 +137,7 @@ class Answer(Record):
     number: int
     """Of the rater, from 0; seeds what the rater hears."""
     trial: int
-    kind: Literal["vote", "identical", "foil", "repeat"]
+    kind: Kind
     repeats: int | None = None
     """The trial that a repeat repeats."""
     prompt: str

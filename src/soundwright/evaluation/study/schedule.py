@@ -11,15 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from threading import Lock
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from soundwright.core.seeding import numpy_stream
-from soundwright.evaluation.study.records import Copy, Side, Study
+from soundwright.evaluation.study.records import Copy, Kind, Side, Study
 
 T = TypeVar("T")
-Kind = Literal["vote", "identical", "foil", "repeat"]
 SIDES: tuple[Side, Side] = ("left", "right")
 
 
