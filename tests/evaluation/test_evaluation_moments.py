@@ -1,4 +1,3 @@
-import io
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,15 +78,6 @@ def test_merging_is_measuring_together(first: int, second: int):
     assert merged.scatter == pytest.approx(whole.scatter, rel=1e-10, abs=1e-12)
 
 
-def test_moments_stored_come_back_digit_for_digit():
-    moments = measure_moments(rows(20))
-    file = io.BytesIO()
-    np.savez(file, **moments.to_arrays())
-    file.seek(0)
-    with np.load(file) as arrays:
-        assert digits(Moments.from_arrays(arrays)) == digits(moments)
-
-
 def test_memory_is_flat_up_to_a_hundred_thousand_embeddings():
     width = 32
 
@@ -135,16 +125,3 @@ def test_one_embedding_has_a_mean_and_no_covariance():
 def test_what_cannot_be_measured_is_said(pieces: list[np.ndarray], said: str):
     with pytest.raises(UserError, match=said):
         accumulate_moments(pieces)
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {"n": np.asarray(3), "mean": np.zeros(2)},
-        {"n": np.asarray(3), "mean": np.zeros(2), "scatter": np.zeros((3, 3))},
-        {"n": np.asarray(0), "mean": np.zeros(2), "scatter": np.zeros((2, 2))},
-    ],
-)
-def test_damaged_stored_moments_are_refused(arrays: dict[str, np.ndarray]):
-    with pytest.raises(UserError, match=r"stored moments|Stored moments"):
-        Moments.from_arrays(arrays)

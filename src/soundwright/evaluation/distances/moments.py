@@ -12,7 +12,7 @@ of their keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,34 +54,6 @@ class Moments:
                 change="Give more or longer sounds.",
             )
         return self.scatter / (self.n - 1)
-
-    def to_arrays(self) -> dict[str, NDArray]:
-        """What `numpy.savez` writes and `from_arrays` takes back, digit for digit."""
-        return {"n": np.asarray(self.n), "mean": self.mean, "scatter": self.scatter}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> Moments:
-        """From what `to_arrays` gave.
-
-        Raises:
-            UserError: Something is missing or shapes do not fit.
-        """
-        try:
-            n = int(arrays["n"])
-            mean, scatter = (np.asarray(arrays[key], np.float64) for key in ("mean", "scatter"))
-        except (KeyError, TypeError, ValueError) as fault:
-            raise UserError(
-                f"These are not stored moments: {fault}.",
-                expected="arrays n, mean [D] and scatter [D, D]",
-                change="Measure the embeddings again.",
-            ) from fault
-        if n < 1 or mean.ndim != 1 or scatter.shape != (len(mean), len(mean)):
-            raise UserError(
-                f"Stored moments of n = {n} have shapes {mean.shape} and {scatter.shape}.",
-                expected="n of 1 or more, mean [D] and scatter [D, D]",
-                change="Measure the embeddings again.",
-            )
-        return cls(n, mean, scatter)
 
 
 def as_rows(embeddings: ArrayLike) -> NDArray[np.float64]:

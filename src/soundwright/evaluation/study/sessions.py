@@ -52,6 +52,8 @@ class Sessions:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.study: Study = read_study(self.folder)
+        # Told at every request; the whole study is hashed for it.
+        self._hash = self.study.hash
         verify_copies(self.folder, self.study)
         self.answers = Answers(self.folder, self.study)
         self.schedule = Schedule(self.study)
@@ -81,7 +83,7 @@ class Sessions:
         return {
             "title": plan.title,
             "form": plan.form,
-            "study": self.study.hash[:16],
+            "study": self._hash[:16],
             "most_counted": MOST_COUNTED,
         }
 
@@ -167,7 +169,7 @@ class Sessions:
             seconds=given.seconds,
             answered_at=now(),
             seed=self.study.plan.seed,
-            study=self.study.hash,
+            study=self._hash,
             soundwright=soundwright.__version__,
         )
 

@@ -145,12 +145,6 @@ class Answers:
             rows = database.execute("SELECT number, record FROM checks ORDER BY rowid").fetchall()
         return {int(number): Check.model_validate_json(record) for number, record in rows}
 
-    def raters(self) -> dict[int, str]:
-        """Ids of all raters by number, those without an answer included."""
-        with self._open() as database:
-            rows = database.execute("SELECT number, id FROM raters ORDER BY number").fetchall()
-        return {int(number): name for number, name in rows}
-
     def read(self) -> list[Answer]:
         """All answers, by rater and trial."""
         with self._open() as database:

@@ -89,7 +89,11 @@ def held_out_clips(sweep: Sweep, recipe: LmRecipe, out: Path) -> Manifest:
             change="Exclude their split: data.train.exclude_splits.",
         )
     if len(there.clips) < 2:
-        raise UserError("Only one clip is held out.", expected="at least two to measure with")
+        raise UserError(
+            "Only one clip with a caption is held out.",
+            expected="at least two to measure with",
+            change="Hold out more: data.validation.",
+        )
     return there.with_clips(there.clips[: sweep.measuring.prompts])
 
 
