@@ -114,7 +114,9 @@ def test_true_renders_reach_the_ceiling_of_a_judge_that_knows(score, truth, benc
     assert row(results, "all", "recall").system.value == 1
     assert row(results, "order", "pairs").constant.value == 0.5
     assert results.quality.event_f1.value == 1
-    assert "not installed" in results.quality.psds_unavailable or results.quality.psds is None
+    # The oracle gives no probabilities to be graded.
+    assert results.quality.psds is None
+    assert results.quality.psds_unavailable
     assert all(all(sample.checks.values()) for case in results.cases for sample in case.samples)
     assert SceneResults.model_validate_json(results.model_dump_json()) == results
 

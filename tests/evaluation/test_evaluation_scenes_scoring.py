@@ -90,8 +90,11 @@ def test_at_once_is_half_of_the_shorter():
     assert failed(AT_ONCE, ("rain", 0, 1.4), ("dog bark", 1, 2)) == {"overlap"}
     assert failed(APART, ("rain", 0, 2), ("wind", 1, 3)) == {"overlap"}
     assert failed(APART, ("rain", 0, 2), ("wind", 1.5, 3)) == set()
-    # A flicker of the rain at the end does not make it last until there.
+    # A flicker of the rain at the end does not make it last until there; a stretch does.
     assert failed(APART, ("rain", 0, 2), ("wind", 2, 4), ("rain", 4.2, 4.5)) == set()
+    assert failed(APART, ("rain", 0, 2), ("wind", 2, 4), ("rain", 4.2, 5)) == {"overlap"}
+    assert failed(AT_ONCE, ("rain", 0, 2), ("dog bark", 2, 3), ("rain", 3, 5)) == set()
+    assert failed(AT_ONCE, ("rain", 2, 2.3), ("dog bark", 2, 2.3)) == set()
 
 
 def test_durations_are_of_what_sounds_within_half_a_second():

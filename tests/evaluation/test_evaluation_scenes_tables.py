@@ -5,7 +5,7 @@ from soundwright.core.records import Event, Scene, SceneEvent
 from soundwright.evaluation.scenes.cases import Case
 from soundwright.evaluation.scenes.controls import Controls, Fault, Trial
 from soundwright.evaluation.scenes.figures import ratio_figure
-from soundwright.evaluation.scenes.fitness import judge_shares, why_withheld
+from soundwright.evaluation.scenes.fitness import judge_fitness, why_withheld
 from soundwright.evaluation.scenes.judging import NOTHING, Heard
 from soundwright.evaluation.scenes.pair_tables import make_pair_table
 from soundwright.evaluation.scenes.results import tabulate
@@ -110,11 +110,9 @@ def test_an_axis_whose_judge_is_not_good_enough_is_withheld_and_prints_no_number
 
 def test_half_a_judge_is_just_good_enough_and_what_it_says_is_corrected():
     half = controls({case.id: trial(case, ("more",)) for case in CASES})
-    assert judge_shares("count", CASES, half) == (
-        (8, 8),
-        (8, 16),
-        {"fewer": "8/8", "more": "0/8"},
-    )
+    judge = judge_fitness("count", CASES, half)
+    assert (judge.found, judge.rejected) == ((8, 8), (8, 16))
+    assert judge.faults == {"fewer": "8/8", "more": "0/8"}
     # Observed 0.75 with sensitivity 1 and specificity 0.5: (0.75 - 0.5) / 0.5 = 0.5.
     row = rows(hears(lambda number, count: count + (number < 2)), judge=half)["count"]
     assert row.system.value == 0.75
@@ -130,12 +128,13 @@ def test_a_judge_is_fit_from_a_youden_index_of_a_half(found, rejected, fit):
     assert (why_withheld(found, rejected) == "") is fit
 
 
-def test_a_fault_that_breaks_nothing_counts_as_true():
+def test_a_fault_that_does_not_break_a_check_is_told_apart():
     harmless = trial(CASES[0]).model_copy(
         update={"faults": {"add": Fault(events=barks(1), heard=Heard(events=barks(2)))}}
     )
-    shares = judge_shares("count", CASES[:1], controls({CASES[0].id: harmless}))
-    assert shares == ((1, 2), (0, 0), {})
+    judge = judge_fitness("count", CASES[:1], controls({CASES[0].id: harmless}))
+    assert (judge.found, judge.rejected, judge.faults) == ((1, 1), (0, 0), {})
+    assert judge.cluttered == {"add": "0/1"}
 
 
 def test_several_samples_give_the_mean_and_the_best_of_them():

@@ -16,6 +16,8 @@ from soundwright.synthesis.voices import Phrase, draw_voice, write_phrase
 
 SAMPLE_RATE = 16_000
 """At which scenes are composed and rendered."""
+UNDER_DB = -6.0
+"""Level of a texture that something else is heard over."""
 VOICES = 6
 """How many voices of a label are tried where one does not fit."""
 
@@ -83,6 +85,25 @@ class Workshop:
             phrase = self.phrase(labels[int(number)], count, budget, rng)
             if phrase is not None:
                 yield phrase
+
+    def layers(self, rng: np.random.Generator, budget: float) -> tuple[Phrase, Phrase] | None:
+        """What can sound at once and be told apart: a texture all along, and what is heard over it.
+
+        The latter is countable where these labels have such, takes at most `budget` seconds, and
+        begins at second 0; the texture is quieter.
+
+        Returns:
+            Texture first; None where these labels cannot make both.
+        """
+        under = next(self.phrases(self.textures, self.duration, rng), None)
+        if under is None:
+            return None
+        textures = tuple(label for label in self.textures if label != under.label)
+        for labels in (self.countable, textures):
+            over = next(self.phrases(labels, budget, rng), None)
+            if over is not None:
+                return under.louder(UNDER_DB), over
+        return None
 
     def scene(
         self, phrases: Iterable[Phrase], seed: int, form: str, absent: tuple[str, ...] = ()

@@ -57,6 +57,8 @@ class Row(Record):
     specificity: Figure | None = None
     faults: dict[str, str] = Field(default_factory=dict)
     """Of the faulty scenes of each kind that break this, how many the judge rejects: "9/10"."""
+    cluttered: dict[str, str] = Field(default_factory=dict)
+    """Of those that do not break it, how many the judge accepts."""
 
 
 def figure_of(interval: Interval) -> Figure:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from soundwright.evaluation.scenes.cases import Case
 from soundwright.evaluation.scenes.controls import Controls
@@ -10,39 +11,51 @@ from soundwright.evaluation.scenes.scoring import score_events
 from soundwright.evaluation.statistics.proportions import is_fit, youden
 
 
-def judge_shares(
-    check: str, cases: Sequence[Case], controls: Controls
-) -> tuple[tuple[int, int], tuple[int, int], dict[str, str]]:
+@dataclass(frozen=True)
+class Fitness:
+    """How a judge does on one check."""
+
+    found: tuple[int, int]
+    """Of the true scenes, how many the judge accepts; and their number."""
+    rejected: tuple[int, int]
+    """Of the faulty scenes that break the check, how many it rejects; and their number."""
+    faults: Mapping[str, str]
+    """The latter by kind of fault: "9/10"."""
+    cluttered: Mapping[str, str]
+    """Of the faulty scenes that do not break the check, how many it accepts, by kind. What is
+    wrong with them makes it harder to hear what is right; sensitivity is of true scenes alone."""
+
+
+def judge_fitness(check: str, cases: Sequence[Case], controls: Controls) -> Fitness:
     """How a judge does on a check, on true scenes and on faulty ones.
 
     Args:
         check: Of `score_events`.
-        cases: Those that demand it.
+        cases: Those that do not demand it count for nothing.
         controls: What the judge heard.
-
-    Returns:
-        Of the scenes that fulfil the check, how many the judge accepts, and their number; of those
-        that break it, how many it rejects, and their number; the latter by fault, as "9/10".
     """
-    found, true = 0, 0
-    rejected: dict[str, list[int]] = {}
+    truth: list[bool] = []
+    rejected: dict[str, list[bool]] = {}
+    accepted: dict[str, list[bool]] = {}
     for case in cases:
         trial = controls.trials[case.id]
         said = score_events(case, trial.truth.events).checks
         if check not in said:
             continue
-        found, true = found + said[check], true + 1
+        truth.append(said[check])
         for name, fault in trial.faults.items():
-            holds = score_events(case, fault.events).checks[check]
             passes = score_events(case, fault.heard.events).checks[check]
-            if holds:
-                found, true = found + passes, true + 1
+            if score_events(case, fault.events).checks[check]:
+                accepted.setdefault(name, []).append(passes)
             else:
-                rejected.setdefault(name, []).append(int(not passes))
-    right = sum(sum(values) for values in rejected.values())
-    wrong = sum(len(values) for values in rejected.values())
-    by_fault = {name: f"{sum(values)}/{len(values)}" for name, values in rejected.items()}
-    return (found, true), (right, wrong), by_fault
+                rejected.setdefault(name, []).append(not passes)
+    every = [one for values in rejected.values() for one in values]
+    return Fitness(
+        found=(sum(truth), len(truth)),
+        rejected=(sum(every), len(every)),
+        faults=_shares(rejected),
+        cluttered=_shares(accepted),
+    )
 
 
 def why_withheld(found: tuple[int, int], rejected: tuple[int, int]) -> str:
@@ -54,3 +67,7 @@ def why_withheld(found: tuple[int, int], rejected: tuple[int, int]) -> str:
         return ""
     index = youden(sensitivity, specificity)
     return f"withheld: the judge is not good enough ({index:.2f})"
+
+
+def _shares(values: Mapping[str, Sequence[bool]]) -> dict[str, str]:
+    return {name: f"{sum(right)}/{len(right)}" for name, right in values.items()}

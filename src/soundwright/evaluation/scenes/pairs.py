@@ -108,11 +108,10 @@ Drafts = list[tuple[str, Scene]]
 
 
 def _with_and_without(workshop: Workshop, seed: int, rng: np.random.Generator) -> Drafts | None:
-    under = next(workshop.phrases(workshop.textures, workshop.duration, rng), None)
-    others = [label for label in workshop.labels if under and label != under.label]
-    over = next(workshop.phrases(others, workshop.duration, rng), None)
-    if under is None or over is None:
+    layers = workshop.layers(rng, workshop.duration)
+    if layers is None:
         return None
+    under, over = layers
     said, named = clause(under.label), entry_of(over.label).absent
     placed = anywhere(over, workshop.duration, rng)
     return [
@@ -146,12 +145,11 @@ def _to_and_fro(workshop: Workshop, seed: int, rng: np.random.Generator) -> Draf
 
 
 def _at_once_and_apart(workshop: Workshop, seed: int, rng: np.random.Generator) -> Drafts | None:
-    under = next(workshop.phrases(workshop.textures, workshop.duration, rng), None)
-    others = [label for label in workshop.labels if under and label != under.label]
     half = workshop.duration / 2 - GAP_S
-    over = next(workshop.phrases(others, half, rng), None)
-    if under is None or over is None:
+    layers = workshop.layers(rng, half)
+    if layers is None:
         return None
+    under, over = layers
     before = workshop.phrase(under.label, 1, half, rng)
     if before is None:
         return None

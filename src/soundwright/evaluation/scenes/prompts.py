@@ -183,14 +183,12 @@ def _overlap(draw: _Draw) -> Draft | None:
     """Two sounds at once; every other case is a sequence, so that not all answers are equal."""
     if draw.number % 2:
         return _sequence(draw, 2)
-    workshop = draw.workshop
-    under = next(workshop.phrases(workshop.textures, draw.duration, draw.rng), None)
-    others = [label for label in workshop.labels if under and label != under.label]
-    over = next(workshop.phrases(others, draw.duration, draw.rng), None)
-    if under is None or over is None:
+    layers = draw.workshop.layers(draw.rng, draw.duration)
+    if layers is None:
         return None
+    under, over = layers
     placed = anywhere(over, draw.duration, draw.rng)
-    return _captioned(workshop.scene([under, placed], draw.seed, "overlap"))
+    return _captioned(draw.workshop.scene([under, placed], draw.seed, "overlap"))
 
 
 def _duration(draw: _Draw) -> Draft | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -13,6 +14,8 @@ from soundwright.core.records import Event
 from soundwright.evaluation.scenes.events import join_spans, spans_of
 
 LIBRARY = "sed_scores_eval"
+NEWEST_PANDAS = 3
+"""From this version on pandas hands out read-only arrays, which the library (0.0.4) cannot take."""
 DETECTION = GROUND_TRUTH = 0.7
 """Share of a detection within the truth, and of the truth within detections: PSDS 1 of DCASE."""
 MOST_FALSE_PER_HOUR = 100.0
@@ -37,9 +40,13 @@ class Graded(Protocol):
         ...
 
 
-def is_installed() -> bool:
-    """Whether PSDS can be computed."""
-    return importlib.util.find_spec(LIBRARY) is not None
+def why_unavailable() -> str:
+    """Why PSDS cannot be computed; empty where it can."""
+    if importlib.util.find_spec(LIBRARY) is None:
+        return f"{LIBRARY} is not installed"
+    if int(version("pandas").split(".")[0]) >= NEWEST_PANDAS:
+        return f"{LIBRARY} fails with pandas {NEWEST_PANDAS}: install an older one"
+    return ""
 
 
 def psds(

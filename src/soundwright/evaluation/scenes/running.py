@@ -26,7 +26,7 @@ from soundwright.evaluation.scenes.judging import (
     match_sounds,
 )
 from soundwright.evaluation.scenes.pair_tables import make_pair_table
-from soundwright.evaluation.scenes.psds import LIBRARY, Graded, is_installed, psds
+from soundwright.evaluation.scenes.psds import Graded, psds, why_unavailable
 from soundwright.evaluation.scenes.results import (
     CaseResult,
     JudgeQuality,
@@ -160,8 +160,9 @@ def _quality(
     both = np.array([2.0 * one.both for one in matches])
     total = np.array([2.0 * one.both + one.only_true + one.only_heard for one in matches])
     figure = ratio_figure(both, total) if total.sum() else None
-    if not is_installed():
-        return JudgeQuality(event_f1=figure, psds_unavailable=f"{LIBRARY} is not installed")
+    unavailable = why_unavailable()
+    if unavailable:
+        return JudgeQuality(event_f1=figure, psds_unavailable=unavailable)
     if not isinstance(judge, Graded):
         return JudgeQuality(event_f1=figure, psds_unavailable="the judge gives no probabilities")
     activities: dict[str, Tensor] = {}

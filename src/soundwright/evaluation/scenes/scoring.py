@@ -20,6 +20,8 @@ from soundwright.synthesis.lexicon import entry_of
 
 TOLERANCE_S = 0.5
 """How far a duration or a time that a prompt names may be off."""
+FLICKER_S = 0.5
+"""A texture that is heard for less is most likely a judge's error."""
 TOGETHER_SHARE = 0.5
 """Two sounds are at once where at least this much of the shorter lies within the other."""
 
@@ -115,8 +117,8 @@ def onset_of(heard: Sequence[Event], label: str) -> float | None:
 def overlap_of(heard: Sequence[Event], labels: Sequence[str]) -> float | None:
     """How much of the shorter of two labels' spans lies within the other; None if one is missing.
 
-    The span of a texture is its longest stretch, so that a flicker elsewhere does not stretch it;
-    that of counted events goes from the first to the last.
+    A span goes from the first onset to the last offset: a texture is still there while something
+    louder hides it. Stretches of a texture below half a second do not count beside longer ones.
     """
     spans = [_main_span(heard, label) for label in labels]
     if spans[0] is None or spans[1] is None:
@@ -208,8 +210,9 @@ def _measure(
     return amounts
 
 
-def _main_span(heard: Sequence[Event], label: str) -> tuple[float, float] | None:
+def _main_span(heard: Sequence[Event], label: str) -> Span | None:
     spans = spans_of(heard, label)
     if entry_of(label).countable:
         return whole_span(spans)
-    return max(spans, key=lambda span: span[1] - span[0], default=None)
+    lasting = [span for span in spans if span[1] - span[0] >= FLICKER_S]
+    return whole_span(lasting or spans)

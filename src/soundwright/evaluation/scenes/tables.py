@@ -11,7 +11,7 @@ from soundwright.core.seeding import numpy_stream
 from soundwright.evaluation.scenes.cases import Case
 from soundwright.evaluation.scenes.controls import Controls
 from soundwright.evaluation.scenes.figures import Figure, Row, figure_of, ratio_figure
-from soundwright.evaluation.scenes.fitness import judge_shares, why_withheld
+from soundwright.evaluation.scenes.fitness import judge_fitness, why_withheld
 from soundwright.evaluation.scenes.judging import Heard, Takes
 from soundwright.evaluation.scenes.scoring import Amount, Score, score_events
 from soundwright.evaluation.statistics.intervals import Vector
@@ -128,7 +128,8 @@ def make_table(answers: Answers) -> list[Row]:
 
 
 def _fill(measure: Measure, cases: Sequence[Case], answers: Answers) -> Row:
-    found, rejected, faults = judge_shares(measure.check, cases, answers.controls)
+    judge = judge_fitness(measure.check, cases, answers.controls)
+    found, rejected = judge.found, judge.rejected
     is_check = measure.check == measure.name
     row = Row(
         axis=measure.axis or "all",
@@ -136,7 +137,8 @@ def _fill(measure: Measure, cases: Sequence[Case], answers: Answers) -> Row:
         prompts=len(cases),
         sensitivity=figure_of(wilson(*found)) if found[1] and is_check else None,
         specificity=figure_of(wilson(*rejected)) if rejected[1] and is_check else None,
-        faults=faults if is_check else {},
+        faults=dict(judge.faults) if is_check else {},
+        cluttered=dict(judge.cluttered) if is_check else {},
     )
     withheld = why_withheld(found, rejected)
     if withheld:
