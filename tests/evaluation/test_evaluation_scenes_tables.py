@@ -78,6 +78,8 @@ def test_a_system_that_obeys_reaches_the_ceiling_and_controls_stand_beside():
     assert row.truth.value == row.corrected.value == 1
     # Counts are 1 2 3 4 1 2 3 4: the constant is right for two of them.
     assert (row.silence.value, row.noise.value, row.constant.value) == (0, 0, 0.25)
+    # Eight of eight are no proof of all.
+    assert 0.6 < row.corrected.low < 0.9
     assert 0 < row.shuffled.value < 0.5
     assert (row.sensitivity.value, row.specificity.value) == (1, 1)
     assert row.faults == {"fewer": "8/8", "more": "8/8"}
@@ -212,7 +214,7 @@ def test_a_pair_is_won_where_the_number_moves_with_the_words_and_a_tie_is_half()
 
 def test_pairs_are_withheld_where_the_judge_hears_no_difference_in_the_truth():
     row = pair_row([(3, 1)] * 4, judge_counts=(1, 1))
-    assert row.withheld == "withheld: the judge is not good enough (-1.00)"
+    assert row.withheld == "withheld: the judge is not good enough (0.00)"
     assert row.system is None
     assert row.outcomes == ""
 

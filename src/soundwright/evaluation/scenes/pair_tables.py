@@ -27,7 +27,8 @@ def make_pair_table(
     """The win rate of every axis that has pairs; a tie is half a win.
 
     The judge is measured on the pairs of true scenes. It sees an exchanged pair as it sees the
-    pair itself, with the sign turned, so that one share is its sensitivity and its specificity.
+    pair itself, with the sign turned, so that one share is its sensitivity and its specificity: its
+    wins and half of its ties, rounded down to whole pairs.
     """
     rows = []
     for axis in PAIR_AXES:
@@ -58,7 +59,7 @@ def _fill(
 ) -> Row:
     cases = [case for pair in pairs for case in pair]
     truth = win_rates(pairs, {case.id: (controls.trials[case.id].truth,) for case in cases})
-    won = (int((truth == 1).sum()), len(pairs))
+    won = (int(truth.sum()), len(pairs))
     judge = figure_of(wilson(*won))
     row = Row(axis=axis, measure="pairs", prompts=len(cases), sensitivity=judge, specificity=judge)
     withheld = why_withheld(won, won)

@@ -115,7 +115,8 @@ def say_figure(figure: Figure | None, *, interval: bool = False) -> str:
 
 def _cells(row: Row, *, against: bool) -> list[str]:
     measure = row.measure if not row.outcomes else f"{row.measure} (won/even/lost {row.outcomes})"
-    cells = [row.axis, measure, str(row.prompts), row.withheld]
+    units = row.prompts if row.system is None else row.system.units
+    cells = [row.axis, measure, str(units), row.withheld]
     if row.withheld:
         cells += [""] * 7
     else:

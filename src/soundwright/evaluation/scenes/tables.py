@@ -32,17 +32,19 @@ class Measure:
     read: Callable[[Score], Amount | None]
     check: str
     """The check by which the judge is measured: `name` itself for a check."""
+    share: bool = False
+    """Whether it is a share of sounds."""
 
 
 def _of_check(axis: str, check: str) -> Measure:
     def read(score: Score) -> Amount | None:
         return Amount(float(score.checks[check]), 1) if check in score.checks else None
 
-    return Measure(axis, check, read, check)
+    return Measure(axis, check, read, check, share=True)
 
 
-def _of_amount(axis: str, name: str, check: str) -> Measure:
-    return Measure(axis, name, lambda score: score.amounts.get(name), check)
+def _of_amount(axis: str, name: str, check: str, *, share: bool = False) -> Measure:
+    return Measure(axis, name, lambda score: score.amounts.get(name), check, share)
 
 
 MEASURES = (
@@ -52,7 +54,7 @@ MEASURES = (
     _of_amount("count", "count bias", "count"),
     _of_amount("count", "count error", "count"),
     _of_check("order", "order"),
-    _of_amount("order", "order where all are heard", "order"),
+    _of_amount("order", "order where all are heard", "order", share=True),
     _of_check("overlap", "overlap"),
     _of_check("duration", "duration"),
     _of_amount("duration", "duration bias", "duration"),
@@ -176,9 +178,8 @@ def _figure(
     parts, wholes = _amounts(measure, cases, scores)
     if not wholes.sum():
         return None
-    is_share = measure.check == measure.name and bool(np.isin(parts, (0, 1)).all())
-    if is_share:
-        return figure_of(wilson(int(parts.sum()), len(parts)))
+    if measure.share and bool(np.isin((parts, wholes), (0, 1)).all()):
+        return figure_of(wilson(int(parts.sum()), int(wholes.sum())))
     return ratio_figure(parts, wholes)
 
 

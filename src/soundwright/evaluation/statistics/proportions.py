@@ -98,7 +98,8 @@ def corrected_share(
 
     The clips are bootstrapped; sensitivity and specificity are drawn from their posteriors under
     Jeffreys' prior, Beta(k + 1/2, n - k + 1/2), because drawing again from 50 clips of which all
-    were judged rightly would take the judge for perfect.
+    were judged rightly would take the judge for perfect. For the same reason the share that the
+    judge sees is drawn from its posterior where all its answers are no, or all are yes.
 
     Args:
         observed: [N], 1 where the judge said yes and 0 where it said no; with several clips a
@@ -119,8 +120,12 @@ def corrected_share(
         refuse_counts(right, trials)
     estimate = rogan_gladen(float(shares.mean()), found[0] / found[1], rejected[0] / rejected[1])
     random = numpy_stream(seed, "bootstrap", "judge")
-    blocks = [counts @ shares for counts in draw_counts(random, len(shares), draws)]
-    seen = np.concatenate(blocks) / len(shares)
+    if shares.min() == shares.max() and shares[0] in (0, 1):
+        yes = float(shares.sum())
+        seen = random.beta(yes + 0.5, len(shares) - yes + 0.5, size=draws)
+    else:
+        blocks = [counts @ shares for counts in draw_counts(random, len(shares), draws)]
+        seen = np.concatenate(blocks) / len(shares)
     sensitivity, specificity = (
         random.beta(right + 0.5, trials - right + 0.5, size=draws)
         for right, trials in (found, rejected)
