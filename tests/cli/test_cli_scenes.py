@@ -5,9 +5,11 @@ import torch
 
 from soundwright.audio.files import write
 from soundwright.audio.sound import Sound
-from soundwright.core.seeding import initialising
+from soundwright.core.seeding import initialising, numpy_stream
+from soundwright.evaluation.scenes.composing import Workshop
 from soundwright.scorers.detector import Detector, DetectorConfig
 from soundwright.scorers.tagger import Tagger, judge_folder
+from soundwright.synthesis.rendering import render_scene
 
 LABELS = "alarm beep,clock tick,rain,wind"
 
@@ -110,3 +112,25 @@ def test_published_prompts_of_another_task_are_refused(refuses, tmp_path):
     (tmp_path / "f.json").write_text("{}")
     refuses("scenes", "published", "p.json", "f.json", "--task", "ordering", says="no prompt about")
     refuses("scenes", "published", "p.json", "no.json", "--task", "frequency", says="no.json")
+
+
+def test_the_bundled_detector_hears_published_prompts_as_far_as_it_knows_them(command, tmp_path):
+    prompts = {
+        "a": {"event": {"Rain on surface": [4.0]}, "caption": "rain for 4 seconds"},
+        "b": {"event": {"Cowbell": [1.0]}, "caption": "a cowbell for a second"},
+        "c": {"event": {"Waves, surf": [2.0]}, "caption": "waves for 2 seconds"},
+    }
+    (tmp_path / "duration.json").write_text(json.dumps(prompts))
+    workshop = Workshop(("rain",), 5.0)
+    phrase = workshop.phrase("rain", 1, 4.0, numpy_stream(0, "rain"))
+    write(tmp_path / "sounds" / "a.wav", render_scene(workshop.scene([phrase], 0, "single")))
+    result = command(
+        *("scenes", "published", "duration.json", "sounds", "--task", "duration", "--json")
+    )
+    assert result.exit_code == 0, result.stderr
+    row = json.loads(result.stdout)
+    assert (row["prompts"], row["left_out"], row["detections"]) == (2, 1, "detector-1")
+    # The rain is heard, the waves are missing: 2 s of error, and little more.
+    assert row["system"]["value"] == pytest.approx(1.0, abs=0.25)
+    assert row["silence"]["value"] == 3.0
+    assert "c: missing" in result.stderr

@@ -14,8 +14,8 @@ LABELS = ("dog bark", "rain", "wind")
 
 
 def activities(confidence):
-    """Of a judge that knows, more or less surely; ten frames a second, five seconds."""
-    found = {name: torch.full((3, 50), 0.1) for name in TRUE}
+    """Of a judge that knows, more or less surely; ten frames a second, five seconds and a bit."""
+    found = {name: torch.full((3, 52), 0.1) for name in TRUE}
     found["a"][1, 10:30] = confidence
     found["b"][2, :40] = confidence
     return found

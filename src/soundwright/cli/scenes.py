@@ -318,5 +318,5 @@ def _say_tables(results: SceneResults) -> None:
             emit_table(names, cells)
     quality = results.quality
     psds = quality.psds_unavailable or f"{quality.psds:.3f}"
-    emit_text(f"\nJudge on true scenes: event F1 {say_figure(quality.event_f1, interval=True)}, ")
-    emit_text(f"PSDS {psds}. {results.rule}")
+    judged = say_figure(quality.event_f1, interval=True)
+    emit_text(f"\nJudge on true scenes: event F1 {judged}, PSDS {psds}. {results.rule}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Protocol, runtime_checkable
@@ -70,8 +71,10 @@ def psds(
     used = sorted({event.label for events in true.values() for event in events} & set(labels))
     rows = [list(labels).index(label) for label in used]
     scores = {}
+    # A frame that would begin at the end, or behind it, has no length.
+    frames = math.ceil(round(duration * frame_rate, 6))
     for clip, activity in activities.items():
-        kept = activity[rows].T.numpy()
+        kept = activity[rows, :frames].T.numpy()
         edges = [round(min(frame / frame_rate, duration), 6) for frame in range(len(kept) + 1)]
         scores[clip] = tables.create_score_dataframe(kept, edges, used)
     truth = {
