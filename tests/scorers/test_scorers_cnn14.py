@@ -132,9 +132,7 @@ def filling(name, shape):
 @cache
 def network(variant):
     config = VARIANTS[variant][0]
-    with torch.device("meta"):
-        net = Cnn14Network(config)
-    net.mel = LogMel(config.mel)
+    net = Cnn14Network(config)
     net.load_state_dict(rename_panns(published_state(net)), assign=True)
     return net.eval().requires_grad_(False)
 
