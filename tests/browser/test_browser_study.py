@@ -58,6 +58,10 @@ class Person:
         return [button.get_attribute("data-value") for button in pressed]
 
 
+def farthest(plays, side):
+    return max(play.end for play in plays if play.side == side)
+
+
 @pytest.mark.slow
 def test_a_study_by_keyboard_left_and_taken_up_again_in_another_browser(
     tmp_path, open_browser, serve
@@ -126,7 +130,8 @@ def test_a_study_by_keyboard_left_and_taken_up_again_in_another_browser(
     ]
     assert {answer.number for answer in given} == {0}
     for answer in given:
-        heard = {play.side: play.end for play in answer.plays}
+        # Another key stops a sound, so a second play may have ended early.
+        heard = {side: farthest(answer.plays, side) for side in ("left", "right")}
         assert heard == pytest.approx({"left": 0.5, "right": 0.5}, abs=0.05)
     assert answers.checks()[0].rounds == 3
 
