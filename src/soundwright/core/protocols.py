@@ -54,6 +54,24 @@ class TextStates:
     """[B, D] float: one vector a text."""
 
 
+@dataclass(frozen=True)
+class LatentBatch:
+    """Latents cut to one length, with their texts, for training a diffusion model."""
+
+    mean: Tensor
+    """[B, C, T, ...] float: means of the posteriors, already in the scale of the diffusion."""
+    deviation: Tensor
+    """[B, C, T, ...] float: their standard deviations, in the same scale."""
+    mask: Tensor
+    """[B, T] bool: False beyond the end of a clip shorter than the segment, where latents are
+    those of silence."""
+    texts: tuple[str, ...]
+    """One caption an item; empty where a clip has none."""
+    clip_ids: tuple[str, ...] = ()
+    draws: tuple[int, ...] = ()
+    """Number of each item's draw, over all ranks and steps: names its random streams."""
+
+
 @runtime_checkable
 class TextEncoder(Protocol):
     """A frozen text encoder. Users: the language model, RR, later diffusion and scorers."""
@@ -111,6 +129,53 @@ class TokenCodec(Protocol):
 
     def decode(self, tokens: Tensor) -> Tensor:
         """[B, K, T] int64 to [B, C, T * hop_length] float."""
+        ...
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What a variational autoencoder says of a batch of sounds; diagonal Gaussians."""
+
+    mean: Tensor
+    """[B, C, T, ...] float, in the scale in which diffusion works."""
+    deviation: Tensor
+    """[B, C, T, ...] float, standard deviations in the same scale."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Latents for standard normal noise of the same shape."""
+        return self.mean + self.deviation * noise
+
+
+@runtime_checkable
+class LatentCodec(Protocol):
+    """Waveform to continuous latents and back: a variational autoencoder, scaled."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of the waveform."""
+        ...
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a latent frame."""
+        ...
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one latent frame: (C, F) for [B, C, T, F], (C,) for [B, C, T]."""
+        ...
+
+    def encode(self, waveform: Tensor) -> Posterior:
+        """[B, channels, N] float to a posterior of T = ceil(N / hop_length) frames."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, C, T, ...] to [B, channels, T * hop_length] float."""
         ...
 
 
