@@ -17,8 +17,8 @@ SURFACE = {
     "--temperature --top-k --top-p --out --device --dtype --json",
     "train": "RECIPE --set --resume --accept-changes --out --estimate --json",
     "demo": "--out --model --seed --json",
-    "evaluate": "--generated --reference --reference-split --metrics --list --pair-by --baseline "
-    "--tolerance --out --cache --device --workers --json",
+    "evaluate": "--generated --reference --reference-split --metrics --list --pair-by "
+    "--split-by --baseline --tolerance --out --cache --device --workers --json",
     "bench": "MODEL --dtype --device --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
     "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "

@@ -85,6 +85,92 @@ def test_the_judge_hears_labels_and_silence_has_none(command, tmp_path):
     assert "too few" in values["controls"]["shuffled prompts"][0]["unavailable"]["reason"]
 
 
+AUDIOCAPS = {
+    "a dog barks": range(3),
+    "a dog barks and a cat meows": range(3, 6),
+    "rain falls, then a dog barks": range(6, 8),
+    "wind blows": [8],
+}
+MEASURES = ("kad:logmel-statistics", "fd:logmel-statistics", "kl:soundwright-tagger-2")
+
+
+def write_audiocaps(root, captions):
+    """Generated sounds, and a published table with its audio."""
+    lines = ["audiocap_id,youtube_id,start_time,caption"]
+    for caption, numbers in captions.items():
+        write_sounds(root / "made", numbers, noise=0.05, prompt=caption)
+        write_sounds(root / "audio", numbers, noise=0.02)
+        lines += [f'{number},{number},30,"{caption}"' for number in numbers]
+    (root / "test.csv").write_text("\n".join(lines))
+    return str(root / "audio"), str(root / "made"), str(root / "test.csv"), str(root / "real")
+
+
+def test_audiocaps_is_measured_by_concepts_and_by_words_of_time(command, tmp_path):
+    def measure(name, captions, *more):
+        audio, made, table, real = write_audiocaps(tmp_path / name, captions)
+        given = ("--layout", "audiocaps", "--captions", table, "--out", real)
+        assert command("data", "import", audio, *given).exit_code == 0
+        sides = ("--generated", made, "--reference", real, "--pair-by", "stem")
+        out = ("--metrics", ",".join(MEASURES), "--out", name, "--cache", "kept", *more)
+        result = command("evaluate", *sides, *out)
+        assert result.exit_code == 0, result.stderr or result.exception
+        return json.loads((tmp_path / name / "results.json").read_text()), result
+
+    split = ("--split-by", "concepts", "--split-by", "temporal")
+    all_, result = measure("all", AUDIOCAPS, *split)
+    parts = {part["name"]: part for part in all_["subsets"]}
+    sizes = {name: (part["generated"], part["reference"]) for name, part in parts.items()}
+    assert sizes == {
+        "single concept": (4, 4),
+        "multiple concepts": (5, 5),
+        "temporal": (2, 2),
+        "non-temporal": (7, 7),
+    }
+    assert "by concepts: 4 single concept, 5 multiple concepts" in result.stdout
+    assert "by temporal: 2 temporal, 7 non-temporal" in result.stdout
+    page = (tmp_path / "all" / "report.html").read_text()
+    assert "<h2>By concepts</h2>" in page
+    assert "multiple concepts (5)" in page
+    for score in parts["single concept"]["scores"]:
+        assert score["interval"]["low"] < score["interval"]["high"]
+
+    # What is said of a subset is what would be said of it alone, intervals and cards included.
+    several = {caption: AUDIOCAPS[caption] for caption in list(AUDIOCAPS)[1:3]}
+    alone, _ = measure("several", several)
+    assert parts["multiple concepts"]["scores"] == alone["scores"]
+
+    # Without a split the rest is the same, and another split asks for no embeddings anew.
+    whole, _ = measure("all", AUDIOCAPS)
+    assert whole == {**all_, "subsets": []}
+    kept = sorted((tmp_path / "kept").rglob("*"))
+    measure("all", AUDIOCAPS, *split)
+    assert kept
+    assert sorted((tmp_path / "kept").rglob("*")) == kept
+
+
+def test_a_subset_that_is_too_small_is_unavailable_and_says_why(command, tmp_path):
+    audio, made, table, real = write_audiocaps(
+        tmp_path, {"a dog barks and a cat meows": range(3), "wind blows": [3]}
+    )
+    command("data", "import", audio, "--layout", "audiocaps", "--captions", table, "--out", real)
+    write(tmp_path / "made" / "4.wav", tone(4))
+    result = command(
+        *("evaluate", "--generated", made, "--reference", real, "--pair-by", "prompt"),
+        *("--metrics", ",".join(MEASURES), "--split-by", "concepts", "--split-by", "temporal"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "single concept, kad:logmel-statistics is unavailable: " in result.stderr
+    assert "1 generated sounds have no prompt, and are in no subset" in result.stderr
+    subsets = json.loads((tmp_path / "evaluation" / "results.json").read_text())["subsets"]
+    single, several, temporal, other = ([*part["scores"]] for part in subsets)
+    assert "at least 2" in single[0]["unavailable"]["reason"]
+    assert single[2]["value"] > 0
+    assert all("value" in score for score in (*several, *other))
+    assert {score["unavailable"]["reason"] for score in temporal} == {
+        "No generated sound has such a prompt."
+    }
+
+
 def test_scorers_that_chose_the_sounds_are_warned_of(command, folders, tmp_path):
     described = json.loads((tmp_path / "made" / "3.json").read_text())
     ranking = {"scorer": "logmel-statistics", "by": "x", "kept": 3, "candidates": []}
@@ -128,6 +214,13 @@ def test_the_metrics_are_listed(command):
         ),
         (
             ("--generated", "strange", "--reference", "real", "--metrics", OFFLINE[2]),
+            "No generated sound shares id or stem or prompt with a reference",
+        ),
+        (
+            (
+                *("--generated", "strange", "--reference", "real", "--split-by", "temporal"),
+                *("--metrics", OFFLINE[0]),
+            ),
             "No generated sound shares id or stem or prompt with a reference",
         ),
         (

@@ -14,7 +14,6 @@ from soundwright.evaluation.scenes.steam import (
     steam,
     steam_row,
 )
-from soundwright.evaluation.scenes.subsets import count_concepts, is_temporal, split_captions
 from soundwright.synthesis.lexicon import LEXICON
 
 
@@ -147,45 +146,3 @@ def test_activity_becomes_spans_at_two_fifths():
     activity = torch.tensor([0.5, 0.4, 0.3, 0.39, 0.9, 0.9])
     assert stretches(activity, 10.0) == [(0.0, 0.2), (0.4, 0.6)]
     assert stretches(activity[2:3], 10.0) == []
-
-
-@pytest.mark.parametrize(
-    ("caption", "count"),
-    [
-        # The examples of the paper's Table 6, and of its text.
-        (
-            "An aircraft engine runs and vibrates, metal spinning and grinding occur, and the "
-            "engine accelerates and fades into the distance",
-            6,
-        ),
-        (
-            "Bubbles gurgling and water spraying as a man speaks softly while crowd of people talk "
-            "in the background",
-            4,
-        ),
-        ("A man talking then meowing and hissing", 3),
-        ("A woman speaks while cooking", 2),
-        ("A dog barks", 1),
-        ("Rain falls followed by thunder, and then wind.", 3),
-        ("", 1),
-    ],
-)
-def test_concepts_are_counted_as_in_the_examples_of_the_paper(caption, count):
-    assert count_concepts(caption) == count
-
-
-def test_words_of_time_are_whole_words():
-    assert is_temporal("Rain, Then thunder")
-    assert is_temporal("A bang followed by a shout")
-    assert not is_temporal("An authentic engine in the aftermath, following a beforehand")
-
-
-def test_captions_are_split_twice_and_a_given_count_wins():
-    captions = {"a": "a dog barks", "b": "a dog barks and a cat meows", "c": "rain, then wind"}
-    assert split_captions(captions) == {
-        "single concept": ("a",),
-        "multiple concepts": ("b", "c"),
-        "temporal": ("c",),
-        "non-temporal": ("a", "b"),
-    }
-    assert split_captions(captions, {"b": 1})["single concept"] == ("a", "b")

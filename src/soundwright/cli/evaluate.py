@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,13 @@ class PairBy(StrEnum):
     ID = "id"
     STEM = "stem"
     PROMPT = "prompt"
+
+
+class SplitBy(StrEnum):
+    """Which sounds are measured by themselves, too."""
+
+    CONCEPTS = "concepts"
+    TEMPORAL = "temporal"
 
 
 def evaluate(
@@ -52,6 +60,13 @@ def evaluate(
     pair_by: Annotated[
         PairBy | None,
         typer.Option(help="How sounds find their reference; by default what finds the most."),
+    ] = None,
+    split_by: Annotated[
+        list[SplitBy] | None,
+        typer.Option(
+            help="Also measure prompts of one concept and of several apart, or those with and "
+            "without words of time; may be given twice."
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
@@ -116,6 +131,7 @@ def evaluate(
         chosen,
         cache=(cache or cache_folder()) / "evaluation",
         rule=None if pair_by is None else pair_by.value,
+        split_by=[split.value for split in dict.fromkeys(split_by or ())],
         device=choose_device(device),
         workers=workers,
     )
@@ -192,16 +208,36 @@ def _show(results: Results, verdicts: list[Verdict], path: Path) -> None:
             for place, score in enumerate(results.scores)
         ),
     )
-    for score in results.scores:
-        if score.unavailable is not None:
-            note(f"{score.metric} is unavailable: {score.unavailable.reason}")
-        elif score.remark:
-            note(f"{score.metric}: {score.remark}")
+    _note_scores(results.scores)
+    _show_subsets(results)
     for warning in results.warnings:
         note(f"warning: {warning}")
     _show_problems(results)
     _show_verdicts(verdicts)
     emit_text(str(path))
+
+
+def _show_subsets(results: Results) -> None:
+    for split, parts in results.by_split().items():
+        sizes = ", ".join(f"{part.generated} {part.name}" for part in parts)
+        emit_text(f"\nby {split}: {sizes}")
+        emit_table(
+            ("metric", "better", *(head for part in parts for head in (part.name, "95 %"))),
+            (
+                (
+                    score.metric,
+                    score.better,
+                    *(
+                        cell
+                        for part in parts
+                        for cell in (_number(part.scores[place]), _interval(part.scores[place]))
+                    ),
+                )
+                for place, score in enumerate(results.scores)
+            ),
+        )
+        for part in parts:
+            _note_scores(part.scores, f"{part.name}, ")
 
 
 def _show_problems(results: Results) -> None:
@@ -239,6 +275,14 @@ def _show_verdicts(verdicts: list[Verdict]) -> None:
             for verdict in verdicts
         ),
     )
+
+
+def _note_scores(scores: Sequence[Score], where: str = "") -> None:
+    for score in scores:
+        if score.unavailable is not None:
+            note(f"{where}{score.metric} is unavailable: {score.unavailable.reason}")
+        elif score.remark:
+            note(f"{where}{score.metric}: {score.remark}")
 
 
 def _number(score: Score) -> str:

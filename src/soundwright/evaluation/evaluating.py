@@ -27,10 +27,21 @@ from soundwright.evaluation.results import (
     ClipRow,
     Results,
     SideSummary,
+    SubsetScores,
 )
 from soundwright.evaluation.reuse import warn_of_overlap, warn_of_reuse
 from soundwright.evaluation.scoring import MEASURED, hash_keys, score_rows
 from soundwright.evaluation.sides import Sample, Sides
+from soundwright.evaluation.subsets import (
+    SPLITS,
+    Split,
+    read_counts,
+    take_subsets,
+    warn_of_promptless,
+)
+
+TOO_FEW = "There are too few sounds, or too few prompts, for this control."
+NO_SOUND = "No generated sound has such a prompt."
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ def evaluate(
     *,
     cache: Path,
     rule: Rule | None = None,
+    split_by: Sequence[Split] = (),
     device: torch.device | None = None,
     workers: int = 2,
 ) -> Evaluation:
@@ -61,20 +73,29 @@ def evaluate(
         metrics: From `choose_metrics`.
         cache: Folder of embeddings.
         rule: How sounds are paired; None finds out.
+        split_by: Splits of the prompts, whose subsets are measured by themselves, too.
         device: Where encoders work; None is the CPU.
         workers: Threads that decode.
 
     Raises:
-        UserError: Nothing can be decoded, nothing pairs up although a metric needs it, or the
-            cache cannot be written.
+        UserError: Nothing can be decoded, nothing pairs up although a metric or a split needs it,
+            or the cache cannot be written.
     """
-    pairing = _pair(generated.items, reference.items, metrics, rule)
+    needs_pairs = rule is not None or bool(split_by) or any(one.facts.pairs for one in metrics)
+    pairing = _pair(generated.items, reference.items, rule, needed=needs_pairs)
+    counts = read_counts(generated.items, reference.items, pairing) if split_by else {}
     encoders, lacking = _load_encoders(metrics, device or torch.device("cpu"))
     ear = Ear(encoders, cache, workers=workers)
     made = _listen(ear, generated, "generated")
     real = _listen(ear, reference, "reference")
     sides = _gather(generated, reference, made, real, pairing)
-    rows = {MEASURED: sides, **_controls(ear, sides, reference, real, pairing)}
+    controls = _controls(ear, sides, reference, real, pairing)
+    subsets = take_subsets(sides, split_by, counts)
+    rows = {
+        MEASURED: sides,
+        **{name: control or TOO_FEW for name, control in controls.items()},
+        **{name: part if part.generated else NO_SOUND for name, part in subsets.items()},
+    }
     scores, values = score_rows(metrics, rows, ear, lacking, pairing)
     problems = [
         *find_problems("generated", generated, made),
@@ -87,11 +108,23 @@ def evaluate(
         reference=_summarise(reference, real),
         pairing=pairing.rule,
         paired=len(pairing.partners.keys() & made.heard.keys()),
-        scores=scores.pop(MEASURED),
-        controls=scores,
+        scores=scores[MEASURED],
+        controls={name: scores[name] for name in controls},
+        subsets=tuple(
+            SubsetScores(
+                split=split,
+                name=name,
+                generated=len(subsets[name].generated),
+                reference=len(subsets[name].reference),
+                scores=scores[name],
+            )
+            for split in split_by
+            for name in SPLITS[split]
+        ),
         warnings=(
             *warn_of_reuse(metrics, names, generated.items),
             *warn_of_overlap(problems),
+            *(warn_of_promptless(sides) if split_by else ()),
         ),
         problem_counts=count_problems(problems),
         problems=tuple(problems),
@@ -103,14 +136,14 @@ def evaluate(
 def _pair(
     generated: Sequence[Item],
     reference: Sequence[Item],
-    metrics: Sequence[Metric],
     rule: Rule | None,
+    *,
+    needed: bool,
 ) -> Pairing:
-    needing = [metric.name for metric in metrics if metric.facts.pairs]
     try:
         return pair(generated, reference, rule)
     except UserError as error:
-        if needing or rule is not None:
+        if needed:
             change = f"{error.change} Metrics of whole sets, such as kad, need no pairs."
             raise UserError(error.problem, expected=error.expected, change=change) from error
         return leave_unpaired(generated, reference)
@@ -122,7 +155,7 @@ def _load_encoders(
     """The encoders that the metrics need; and of those that cannot be had, why."""
     encoders: dict[str, AudioEncoder] = {}
     lacking: dict[str, str] = {}
-    for name in dict.fromkeys(metric.encoder for metric in metrics):
+    for name in dict.fromkeys(name for metric in metrics for name in metric.encoders):
         try:
             encoders[name] = ENCODERS[name].load(device)
         except MissingWeightsError as error:

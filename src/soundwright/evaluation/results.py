@@ -14,6 +14,7 @@ from soundwright.core.records import Record
 from soundwright.evaluation.cards import Better, MetricCard
 from soundwright.evaluation.problems import Problem
 from soundwright.evaluation.statistics.intervals import Interval
+from soundwright.evaluation.subsets import Split
 
 VERSION = 1
 RESULTS_FILE = "results.json"
@@ -83,6 +84,17 @@ class ClipRow(Record):
     """By metric, of those that give every sound a number."""
 
 
+class SubsetScores(Record):
+    """Sounds whose prompts have something in common, measured by themselves."""
+
+    split: Split
+    name: str
+    generated: int
+    """Sounds."""
+    reference: int
+    scores: tuple[Score, ...]
+
+
 class SideSummary(Record):
     """One set of sounds."""
 
@@ -109,10 +121,19 @@ class Results(Record):
     scores: tuple[Score, ...]
     controls: dict[str, tuple[Score, ...]]
     """The same metrics of silence, noise, shuffled prompts and real sounds."""
+    subsets: tuple[SubsetScores, ...] = ()
+    """Those of the splits that were asked for."""
     warnings: tuple[str, ...]
     problem_counts: dict[str, dict[str, int]]
     problems: tuple[Problem, ...]
     clips: tuple[ClipRow, ...]
+
+    def by_split(self) -> dict[Split, list[SubsetScores]]:
+        """The subsets of each split that was asked for."""
+        found: dict[Split, list[SubsetScores]] = {}
+        for part in self.subsets:
+            found.setdefault(part.split, []).append(part)
+        return found
 
 
 def write_results(folder: Path, results: Results) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes
-from soundwright.core.protocols import AudioEncoder
+from soundwright.core.protocols import Encoded
 from soundwright.evaluation.cards import MetricCard
 from soundwright.evaluation.encoding import Ear
 from soundwright.evaluation.measuring import measure
@@ -17,13 +18,13 @@ from soundwright.evaluation.sides import Described, Measured, Sides
 
 MEASURED = "generated"
 """The row of the system itself, beside those of controls."""
-BOOTSTRAPPED = (MEASURED, "real against real")
-"""Rows whose numbers have intervals. Of silence and noise nobody asks how sure they are."""
+WITHOUT_INTERVAL = ("silence", "noise", "shuffled prompts")
+"""Rows of which nobody asks how sure they are."""
 
 
 def score_rows(
     metrics: Sequence[Metric],
-    rows: Mapping[str, Sides | None],
+    rows: Mapping[str, Sides | str],
     ear: Ear,
     lacking: Mapping[str, str],
     pairing: Pairing,
@@ -34,7 +35,8 @@ def score_rows(
 
     Args:
         metrics: In the order of the report.
-        rows: The system under `MEASURED`, and the controls; None where a control cannot be.
+        rows: The system under `MEASURED`, its subsets, and the controls; of a row that cannot be,
+            the reason.
         ear: Has heard all sounds.
         lacking: Why an encoder cannot be had, by its name.
         pairing: Its rule stands on the cards.
@@ -47,27 +49,29 @@ def score_rows(
     """
     scores: dict[str, dict[str, Score]] = {name: {} for name in rows}
     values: dict[str, dict[str, float]] = {}
-    keys = {key for sides in rows.values() if sides is not None for key in sides.keys}
-    for encoder_name in dict.fromkeys(metric.encoder for metric in metrics):
-        encoder = ear.encoders.get(encoder_name)
-        encoded = ear.recall(encoder_name, keys) if encoder is not None else {}
+    keys = {key for sides in rows.values() if isinstance(sides, Sides) for key in sides.keys}
+    for encoders in dict.fromkeys(metric.encoders for metric in metrics):
+        missing = [lacking[name] for name in encoders if name in lacking]
+        encoded = {} if missing else {name: ear.recall(name, keys) for name in encoders}
         for metric in metrics:
-            if metric.encoder != encoder_name:
+            if metric.encoders != encoders:
                 continue
             for name, sides in rows.items():
+                described = None
                 found: Measured | str
-                if encoder is None:
-                    found = lacking[encoder_name]
-                elif sides is None:
-                    found = "There are too few sounds, or too few prompts, for this control."
+                if missing:
+                    found = missing[0]
+                elif isinstance(sides, str):
+                    found = sides
                 elif name == "shuffled prompts" and not metric.facts.pairs:
                     found = "Prompts do not enter this metric."
                 else:
-                    found = _try_measure(metric, Described(sides, encoder, encoded))
+                    described = _describe(metric, sides, ear, encoded)
+                    found = _try_measure(metric, described)
                 if isinstance(found, Measured) and name == MEASURED:
                     values[metric.name] = dict(found.clips)
-                score = _score(metric, found, encoder, sides, pairing)
-                if isinstance(found, Measured) and name in BOOTSTRAPPED:
+                score = _score(metric, found, described, pairing)
+                if isinstance(found, Measured) and name not in WITHOUT_INTERVAL:
                     score = score.model_copy(update={"interval": _span(found)})
                 scores[name][metric.name] = score
     ordered = {
@@ -75,6 +79,13 @@ def score_rows(
         for name, by_metric in scores.items()
     }
     return ordered, values
+
+
+def _describe(
+    metric: Metric, sides: Sides, ear: Ear, encoded: Mapping[str, Mapping[str, Encoded]]
+) -> Described:
+    made, *real = (Described(sides, ear.encoders[name], encoded[name]) for name in metric.encoders)
+    return replace(made, references=real[0]) if real else made
 
 
 def _try_measure(metric: Metric, described: Described) -> Measured | str:
@@ -87,20 +98,25 @@ def _try_measure(metric: Metric, described: Described) -> Measured | str:
 def _score(
     metric: Metric,
     found: Measured | str,
-    encoder: AudioEncoder | None,
-    sides: Sides | None,
+    described: Described | None,
     pairing: Pairing,
 ) -> Score:
     better = metric.facts.better
-    if isinstance(found, str) or encoder is None or sides is None:
+    if isinstance(found, str) or described is None:
         return Score(metric=metric.name, better=better, unavailable=Unavailable(reason=str(found)))
+    encoder, references = described.encoder, described.reference.encoder
+    others = {
+        f"{key} of references": fact
+        for key, fact in references.facts.items()
+        if fact != encoder.facts.get(key)
+    }
     card = MetricCard(
         metric=metric.name,
         kind=metric.kind,
         revision=metric.facts.revision,
         encoder=encoder.name,
-        encoder_identity=encoder.identity,
-        encoder_facts=dict(encoder.facts),
+        encoder_identity=" and ".join(dict.fromkeys([encoder.identity, references.identity])),
+        encoder_facts={**encoder.facts, **others},
         sample_rate=encoder.sample_rate,
         estimator=found.estimator,
         direction=found.direction,
@@ -111,7 +127,7 @@ def _score(
         generated_rows=found.generated_rows,
         reference_clips=found.reference_clips,
         reference_rows=found.reference_rows,
-        reference_hash=hash_keys(sides.reference),
+        reference_hash=hash_keys(described.sides.reference),
     )
     return Score(
         metric=metric.name,

@@ -20,11 +20,16 @@ from soundwright.evaluation.report.tables import (
     table_clips,
     table_problems,
     table_scores,
+    table_subsets,
     table_verdicts,
 )
 from soundwright.evaluation.results import Results
 
 REPORT_FILE = "report.html"
+SUBSETS_ARE = (
+    "Some of the sounds and their references, measured by themselves. Fréchet distances and "
+    "inception scores depend on how many sounds there are: compare systems, not these columns."
+)
 
 
 def write_report(
@@ -86,6 +91,10 @@ def _body(
         f"<h2>Scores</h2>{table_scores(results)}"
         f'<p class="note">Controls, by the same encoders: {controls}.</p>'
     )
+    parts += [
+        f"<h2>By {escape(split)}</h2><p class=quiet>{SUBSETS_ARE}</p>{table_subsets(subsets)}"
+        for split, subsets in results.by_split().items()
+    ]
     metrics = clip_metrics(results)
     if metrics:
         parts.append(f"<h2>Single sounds</h2>{_plots(clips, metrics, compared=compared)}")

@@ -14,7 +14,7 @@ from soundwright.evaluation.report.charts import (
     format_number,
 )
 from soundwright.evaluation.report.ranking import RankedClip
-from soundwright.evaluation.results import Results, Score
+from soundwright.evaluation.results import Results, Score, SubsetScores
 
 ARROWS = {"lower": "lower is better", "higher": "higher is better"}
 
@@ -54,15 +54,30 @@ def table_scores(results: Results) -> str:
             ]
         )
     marks = "".join(f"<li>{draw_mark(name)}{escape(name)}</li>" for name in SHAPES)
-    notes = "".join(
-        f'<p class="note"><b>{escape(score.metric)}</b>: {escape(told)}</p>'
-        for score in results.scores
-        if (told := score.unavailable.reason if score.unavailable else score.remark)
-    )
     return (
         table_of(heads, rows, name="Scores")
-        + f'<ul class="legend" aria-label="Marks">{marks}</ul>{notes}'
+        + f'<ul class="legend" aria-label="Marks">{marks}</ul>{_notes(results.scores)}'
     )
+
+
+def table_subsets(parts: Sequence[SubsetScores]) -> str:
+    """Metrics in rows; the subsets of one split, each with its intervals, in columns."""
+    heads = [_head("metric")]
+    for part in parts:
+        heads += [_head(f"{part.name} ({part.generated})", number=True), _head("95 %", number=True)]
+    rows = [
+        [
+            _name(scores[0].metric, scores[0].better),
+            *(
+                cell
+                for score in scores
+                for cell in (_value(score), f'<td class="number">{_span(score)}</td>')
+            ),
+        ]
+        for scores in zip(*(part.scores for part in parts), strict=True)
+    ]
+    notes = "".join(_notes(part.scores, f"{part.name}, ") for part in parts)
+    return table_of(heads, rows, name=" and ".join(part.name for part in parts)) + notes
 
 
 def table_verdicts(verdicts: Sequence[Verdict]) -> str:
@@ -163,6 +178,14 @@ def _lines(score: Score) -> list[tuple[str, str]]:
         elif value not in ("", None):
             lines.append((key.replace("_", " "), str(value)))
     return lines
+
+
+def _notes(scores: Sequence[Score], where: str = "") -> str:
+    return "".join(
+        f'<p class="note"><b>{escape(where + score.metric)}</b>: {escape(told)}</p>'
+        for score in scores
+        if (told := score.unavailable.reason if score.unavailable else score.remark)
+    )
 
 
 def _plot(score: Score, others: Mapping[str, Score]) -> str:
