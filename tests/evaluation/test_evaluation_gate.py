@@ -19,6 +19,16 @@ PROMPTS = range(14)
 BANDS = [Metric(f"{kind}:bands", kind, "bands") for kind in ("kad", "fd", "kl", "is")]
 
 
+class LoudBands(BandEncoder):
+    """Hears everything louder, as a tool that levels what it is given."""
+
+    def __init__(self):
+        super().__init__("bands-loud", gain="three times")
+
+    def encode(self, waveforms):
+        return super().encode([3 * waveform for waveform in waveforms])
+
+
 def lacking(device):
     raise MissingWeightsError("gone.pt is not on this machine.", change="Fetch it.")
 
@@ -31,6 +41,7 @@ def table(monkeypatch):
     """
     more = {
         "bands": EncoderChoice(lambda device: BandEncoder(), "bands", (*SETS, *CLASSES)),
+        "bands-loud": EncoderChoice(lambda device: LoudBands(), "bands, louder", ()),
         "gone": EncoderChoice(lacking, "gone"),
     }
     more = MappingProxyType({**encoders.ENCODERS, **more})
@@ -87,6 +98,22 @@ def test_numbers_controls_and_rows_stand_in_the_results(run):
         assert controls[name]["kl:bands"].value > 2 * mean
     assert controls["shuffled prompts"]["fd:bands"].unavailable.reason.startswith("Prompts do not")
     assert controls["silence"]["kad:bands"].value > by_name["kad:bands"].value
+
+
+def test_a_tool_that_levels_only_what_was_generated_has_two_encoders_on_the_card(run):
+    one_sided = Metric("tool", "kl", "bands-loud", reference_encoder="bands")
+    louder, plain = (Metric(name, "kl", name) for name in ("bands-loud", "bands"))
+    results = run("made", wanted=[one_sided, louder, plain], noise=0.05).results
+    scores = {score.metric: score for score in results.scores}
+    assert len({score.value for score in scores.values()}) == 3
+    card = scores["tool"].card
+    assert card.encoder_identity == "bands-loud and bands-1"
+    assert card.encoder_facts["gain"] == "three times"
+    assert card.encoder_facts["gain of references"] == "none"
+    assert "gain of references" not in scores["bands"].card.encoder_facts
+    missing = Metric("half", "kl", "bands", reference_encoder="gone")
+    (score,) = run("made", wanted=[missing]).results.scores
+    assert "gone.pt is not on this machine" in score.unavailable.reason
 
 
 def test_file_order_and_a_full_cache_give_the_same_bytes(run, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from filling import fill, waveform
 
+from soundwright.audio.loudness import integrated_loudness
 from soundwright.core.errors import AudioError, CheckpointError, MissingWeightsError, UserError
 from soundwright.core.protocols import AudioEncoder
 from soundwright.scorers.passt import (
@@ -15,6 +16,7 @@ from soundwright.scorers.passt import (
     PasstNetwork,
     load_passt,
     rename_passt,
+    set_level,
 )
 from soundwright.scorers.pretrained import load_published
 
@@ -84,8 +86,37 @@ def test_it_equals_the_original_module(samples):
     ],
 )
 def test_sounds_are_cut_as_by_each_tool(convention, seconds, lengths):
-    windows = CONVENTIONS[convention].cut(torch.zeros(round(32000 * seconds)))
+    windows = CONVENTIONS[convention].windows.cut(torch.zeros(round(32000 * seconds)))
     assert [len(window) / 32000 for window in windows] == pytest.approx(lengths)
+
+
+def test_gains_are_those_of_each_tool():
+    sound = 0.05 * waveform("gain", 64000)
+    assert torch.equal(set_level(sound, "none"), sound)
+    peaked = set_level(sound, "peak")
+    assert torch.allclose(peaked, sound / sound.abs().max() * 10 ** (-1 / 20), rtol=1e-5)
+    levelled = set_level(sound, "loudness")
+    assert integrated_loudness(levelled[None], 32000) == pytest.approx(-14, abs=0.01)
+    assert torch.allclose(levelled, sound * (levelled.norm() / sound.norm()), atol=1e-6)
+    spiky = sound.clone()
+    spiky[100] = 2.0
+    assert set_level(spiky, "loudness").abs().max() == 1
+    faint = 1e-3 / sound.square().mean().sqrt() * sound
+    assert torch.equal(set_level(faint, "loudness"), faint)
+    for gain in ("none", "peak", "loudness"):
+        assert torch.equal(set_level(torch.zeros(9000), gain), torch.zeros(9000))
+
+
+def test_only_tools_that_level_sounds_hear_them_alike_at_any_level():
+    sound = 0.1 * waveform("level", 64000)
+    for convention in ("stable-audio-metrics", "audiocraft-generated"):
+        soft, loud = small(convention).encode([sound, 3 * sound])
+        assert torch.allclose(soft.embeddings, loud.embeddings, atol=1e-5)
+    for convention in ("overlapping", "audiocraft"):
+        soft, loud = small(convention).encode([sound, 3 * sound])
+        assert (soft.embeddings - loud.embeddings).abs().max() > 0.01
+    assert small("audiocraft-generated").facts["gain"].startswith("mono sound at -14 LUFS")
+    assert small("stable-audio-metrics").facts["gain"] == "peak of the mono sound at -1 dB"
 
 
 def test_a_window_has_its_own_row_and_the_vector_is_their_mean():

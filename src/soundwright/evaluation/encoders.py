@@ -163,9 +163,14 @@ ENCODERS: Mapping[str, EncoderChoice] = MappingProxyType(
             "PaSST, 10 s windows one after another",
             serves=(),
         ),
+        "passt-audiocraft-generated": EncoderChoice(
+            _passt("audiocraft-generated"),
+            "PaSST, 10 s windows one after another, at -14 LUFS",
+            serves=(),
+        ),
         "passt-stable": EncoderChoice(
             _passt("stable-audio-metrics"),
-            "PaSST, 10 s windows every 5 s, the last filled up with zeros",
+            "PaSST, peak at -1 dB, 10 s windows every 5 s, the last filled up with zeros",
             serves=(),
         ),
         **{f"clap-{name}": _clap(name) for name in CLAP},

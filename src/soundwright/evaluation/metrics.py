@@ -53,6 +53,13 @@ class Metric:
     """A key of `ENCODERS`."""
     convention: str = "soundwright"
     """Of a tool, as `evaluation.distances` names it."""
+    reference_encoder: str = ""
+    """What hears the references, where a tool treats them otherwise than generated sounds."""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """All that it needs."""
+        return (self.encoder, self.reference_encoder) if self.reference_encoder else (self.encoder,)
 
     @property
     def facts(self) -> KindFacts:
@@ -79,7 +86,9 @@ def _make_table() -> dict[str, Metric]:
     rows += [
         Metric("google-fad", "fd", "vggish-google"),
         Metric("torchvggish-fad", "fd", "vggish"),
-        Metric("audiocraft-kl", "kl", "passt-audiocraft", "audiocraft"),
+        Metric(
+            "audiocraft-kl", "kl", "passt-audiocraft-generated", "audiocraft", "passt-audiocraft"
+        ),
         Metric("stable-kl", "kl", "passt-stable", "stable"),
         Metric("audioldm-kl", "kl", "cnn14-16k", "audioldm"),
         Metric("audioldm-kl-sigmoid", "kl", "cnn14-16k", "audioldm-sigmoid"),

@@ -27,17 +27,17 @@ def measure_kl(heard: Described, convention: str) -> Measured:
     Raises:
         UserError: No sound has a reference, or the convention cannot compare their windows.
     """
-    how = CONVENTIONS[convention]
+    how, reference = CONVENTIONS[convention], heard.reference
     pairs = [
         (sample, partner)
         for sample in heard.samples
         for partner in sample.partners
-        if heard.has_windows(partner)
+        if reference.has_windows(partner)
     ]
     if not pairs:
         raise UserError("No generated sound has a reference to be compared with.")
     found = measure_divergence(
-        [heard.logits_of(partner) for _, partner in pairs],
+        [reference.logits_of(partner) for _, partner in pairs],
         [heard.logits_of(sample.key) for sample, _ in pairs],
         convention,
     )

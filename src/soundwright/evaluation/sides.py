@@ -62,6 +62,13 @@ class Described:
     encoder: AudioEncoder
     encoded: Mapping[str, Encoded]
     """By key."""
+    references: Described | None = None
+    """What another encoder makes of the references; None where one hears both sides."""
+
+    @property
+    def reference(self) -> Described:
+        """What is made of the references."""
+        return self.references or self
 
     def rows_of(self, keys: Sequence[str]) -> list[Rows]:
         """[W, D] of each sound that has a window."""

@@ -8,21 +8,24 @@ paper's idea, drops patches in training only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
+from soundwright.audio.loudness import integrated_loudness, normalise_peak
 from soundwright.audio.mel import PRESETS, LogMel
+from soundwright.audio.mixing import gain_of
 from soundwright.core.config import Config
 from soundwright.core.devices import choose_device
 from soundwright.core.protocols import Encoded
 from soundwright.scorers.pretrained import Published, hash_weights, load_published
-from soundwright.scorers.windows import WindowRule, encode_windows
+from soundwright.scorers.windows import WindowRule, check_sound, encode_windows
 
 MEL = PRESETS["passt"]
 PATCH, STRIDE = 16, 10
@@ -37,18 +40,49 @@ CHECKPOINT = Published(
     "sha256:302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
     "Apache-2.0",
 )
+PEAK_DB = -1.0
+LOUDNESS = -14.0
+"""LUFS."""
+FAINT = 2e-3
+"""Sounds of a smaller RMS are not brought to a loudness."""
 _SIZE = SECONDS * MEL.sample_rate
 _HALF = _SIZE // 2
-CONVENTIONS: Mapping[str, WindowRule] = MappingProxyType(
+_SIDE_BY_SIDE = WindowRule(size=_SIZE, hop=_SIZE, tail="keep", least=LEAST)
+
+Gain = Literal["none", "peak", "loudness"]
+GAINS: Mapping[Gain, str] = MappingProxyType(
     {
-        # Every window of a long sound but the last is whole, and that one is at least half.
-        "overlapping": WindowRule(size=_SIZE, hop=_HALF, tail="keep", least=LEAST),
-        "audiocraft": WindowRule(size=_SIZE, hop=_SIZE, tail="keep", least=LEAST),
-        "stable-audio-metrics": WindowRule(size=_SIZE, hop=_HALF, tail="pad"),
+        "none": "none",
+        "peak": f"peak of the mono sound at {PEAK_DB:g} dB",
+        "loudness": f"mono sound at {LOUDNESS:g} LUFS, clipped at full scale",
     }
 )
-"""How sounds are cut. The second hears ten seconds after ten, the third fills short windows up with
-zeros (it leaves sounds of less than 1.5 s alone; here they are filled up too)."""
+
+
+class PasstConvention(Config):
+    """How a tool prepares sounds for the network."""
+
+    gain: Gain = "none"
+    """Leave samples alone, or bring the whole sound to `PEAK_DB` or to `LOUDNESS`."""
+    windows: WindowRule
+
+
+CONVENTIONS: Mapping[str, PasstConvention] = MappingProxyType(
+    {
+        # Every window of a long sound but the last is whole, and that one is at least half.
+        "overlapping": PasstConvention(
+            windows=WindowRule(size=_SIZE, hop=_HALF, tail="keep", least=LEAST)
+        ),
+        "audiocraft": PasstConvention(windows=_SIDE_BY_SIDE),
+        "audiocraft-generated": PasstConvention(gain="loudness", windows=_SIDE_BY_SIDE),
+        "stable-audio-metrics": PasstConvention(
+            gain="peak", windows=WindowRule(size=_SIZE, hop=_HALF, tail="pad")
+        ),
+    }
+)
+"""AudioCraft hears ten seconds after ten, recordings as they are and what was generated at one
+loudness. stable-audio-metrics fills short windows up with zeros (it leaves sounds of less than
+1.5 s alone; here they are filled up too)."""
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -144,19 +178,21 @@ class Passt:
         *,
         batch_size: int = BATCH_SIZE,
     ) -> None:
-        self._rule = CONVENTIONS[convention]
+        self._convention = CONVENTIONS[convention]
+        rule = self._convention.windows
         self._network, self._batch_size = network, batch_size
         self._device = next(network.parameters()).device
         self._mel = LogMel(MEL).to(self._device)
-        self._identity = f"{self.name}/{hash_weights(network, network.config, self._rule, MEL)}"
+        identity = hash_weights(network, network.config, self._convention, MEL)
+        self._identity = f"{self.name}/{identity}"
         tails = {"keep": "as long as it is, from 0.15 s", "pad": "filled up with zeros"}
         self._facts = {
             "convention": convention,
             "weights": weights,
-            "gain": "none",
+            "gain": GAINS[self._convention.gain],
             "window": f"{SECONDS} s",
-            "hop": f"{self._rule.hop / MEL.sample_rate:g} s",
-            "tail": tails[self._rule.tail],
+            "hop": f"{rule.hop / MEL.sample_rate:g} s",
+            "tail": tails[rule.tail],
             "embedding": "mean of class and distillation token",
             "logits": f"{network.config.labels} classes of AudioSet",
             "precision": "fp32",
@@ -189,8 +225,8 @@ class Passt:
             AudioError: A sound without samples, or with some that are not finite.
         """
         return encode_windows(
-            waveforms,
-            self._rule,
+            [set_level(check_sound(waveform), self._convention.gain) for waveform in waveforms],
+            self._convention.windows,
             self._forward,
             batch_size=self._batch_size,
             width=self._network.config.width,
@@ -198,6 +234,22 @@ class Passt:
 
     def _forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         return self._network(self._mel(windows.to(self._device)))
+
+
+def set_level(waveform: Tensor, gain: Gain) -> Tensor:
+    """A mono sound [N] at 32 kHz by one of `GAINS`; silence stays as it is.
+
+    AudioCraft measures loudness with torchaudio's filters before it mixes channels and resamples,
+    which comes to the same for mono sounds, but for some hundredths of a decibel.
+    """
+    if gain == "peak":
+        return normalise_peak(waveform, PEAK_DB)
+    if gain == "loudness":
+        loudness = integrated_loudness(waveform[None], MEL.sample_rate)
+        if waveform.square().mean().sqrt() >= FAINT and math.isfinite(loudness):
+            waveform = waveform * gain_of(LOUDNESS - loudness)
+        return waveform.clamp(-1, 1)
+    return waveform
 
 
 def load_passt(
