@@ -53,6 +53,10 @@ def test_a_file_is_fetched_and_checked(address, tmp_path):
     assert hash_content(path, "sha256") == SHA256
     assert hash_content(path, "md5") == md5
     fetch_address(f"{address}/weights.pth", tmp_path / "b.pth", md5)
+    # What `git hash-object` says.
+    git = "git-blob:ef5368afeb6833f50783a92bdc9b5df96e8afe09"
+    assert hash_content(path, "git-blob") == git
+    fetch_address(f"{address}/weights.pth", tmp_path / "c.pth", git)
 
 
 def test_another_file_is_refused_and_not_kept(address, tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
+from typing import BinaryIO
 from urllib.request import urlopen
 
 from soundwright.core.errors import CheckpointError, MissingWeightsError
@@ -14,6 +16,8 @@ from soundwright.core.hub import TIMEOUT_S, first_line, network_forbidden
 from soundwright.core.progress import Meter
 
 CHUNK = 1 << 20
+GIT_BLOB = "git-blob"
+"""The name that git gives to a content: the digest of files that are published in a repository."""
 
 
 def fetch_address(address: str, path: Path, digest: str) -> None:
@@ -31,12 +35,10 @@ def fetch_address(address: str, path: Path, digest: str) -> None:
     """
     if network_forbidden():
         raise _missing(address, path, "the network is forbidden")
-    found = hashlib.new(digest.partition(":")[0], usedforsecurity=False)
     with open_atomic(path) as file:
         for chunk in _read(address, path):
-            found.update(chunk)
             file.write(chunk)
-        if f"{found.name}:{found.hexdigest()}" != digest:
+        if _hash(file, digest.partition(":")[0]) != digest:
             raise CheckpointError(
                 f"What {address} gave is not the file that was published there.",
                 expected=digest,
@@ -45,9 +47,25 @@ def fetch_address(address: str, path: Path, digest: str) -> None:
 
 
 def hash_content(path: Path, algorithm: str) -> str:
-    """Digest of a file's content, such as "sha256:9f86..."; `algorithm` as hashlib calls it."""
+    """Digest of a file's content, such as "sha256:9f86...".
+
+    Args:
+        path: The file.
+        algorithm: As hashlib calls it, or `GIT_BLOB`.
+    """
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+        return _hash(file, algorithm)
+
+
+def _hash(file: BinaryIO, algorithm: str) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if algorithm == GIT_BLOB:
+        found = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    else:
+        found = hashlib.new(algorithm, usedforsecurity=False)
+    while chunk := file.read(CHUNK):
+        found.update(chunk)
     return f"{algorithm}:{found.hexdigest()}"
 
 

@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing; its name appears only once the whole content is on the disk.
+    """Open `path` for writing and reading back; its name appears once all of it is on the disk.
 
     Raises:
         UserError: The folder cannot be written or the disk is full. Nothing is left behind and a
@@ -36,7 +36,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
