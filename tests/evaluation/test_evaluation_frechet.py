@@ -9,6 +9,7 @@ from scipy.linalg import qr, sqrtm
 from soundwright.core.errors import UserError
 from soundwright.core.seeding import numpy_stream
 from soundwright.evaluation.distances.frechet import (
+    decompose,
     expected_bias,
     frechet_distance,
     frechet_distance_of_samples,
@@ -176,3 +177,12 @@ def test_what_has_no_distance_is_refused():
         frechet_distance_of_samples(normal(1, 3), normal(9, 3))
     with pytest.raises(UserError, match="not finite"):
         frechet_distance_of_samples(np.full((9, 3), np.inf), normal(9, 3))
+
+
+@pytest.mark.parametrize("number", [40, 200])
+def test_a_side_that_was_decomposed_before_has_the_same_distance(number: int):
+    rows = numpy_stream(0, "decomposed", number).standard_normal((2, number, 64))
+    first, second = map(measure_moments, rows)
+    expected = frechet_distance(first, second)
+    assert frechet_distance(decompose(first), second) == expected
+    assert frechet_distance(decompose(first), decompose(second)) == expected

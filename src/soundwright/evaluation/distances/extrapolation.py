@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from soundwright.core.errors import UserError
 from soundwright.core.seeding import numpy_stream
-from soundwright.evaluation.distances.frechet import frechet_distance
+from soundwright.evaluation.distances.frechet import Gaussian, decompose, frechet_distance
 from soundwright.evaluation.distances.moments import Moments, accumulate_moments
 
 SHARES = (1.0, 1.25, 1.5, 1.75, 2.0)
@@ -73,6 +73,7 @@ def extrapolate_frechet(
     _check_clips("generated", len(generated))
     if not isinstance(reference, Moments):
         _check_clips("reference", len(reference))
+    given = decompose(reference) if isinstance(reference, Moments) else reference
     points = []
     for share in SHARES:
         repeats = 1 if share == 1 else draws
@@ -80,8 +81,8 @@ def extrapolate_frechet(
         for draw in range(repeats):
             names = (str(share), draw)
             second = _draw(generated, share, seed, "generated", *names)
-            first = reference
-            if not isinstance(first, Moments):
+            first = given
+            if not isinstance(first, Gaussian):
                 first = _draw(first, share, seed, "reference", *names)
             values.append(frechet_distance(first, second, refuse_singular=True).value)
         points.append((_size(generated, share), float(np.mean(values))))

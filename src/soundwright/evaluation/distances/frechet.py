@@ -46,8 +46,8 @@ class FrechetDistance:
 
 
 @dataclass(frozen=True)
-class _Gaussian:
-    """What the distance needs of one side."""
+class Gaussian:
+    """What the distance needs of one side; `decompose` makes it of moments."""
 
     n: int
     mean: NDArray[np.float64]
@@ -57,14 +57,19 @@ class _Gaussian:
     log_volume: float | None
     """Logarithm of the determinant of a root [D, D]; None for any other root."""
 
+    @property
+    def width(self) -> int:
+        """D."""
+        return len(self.mean)
+
 
 def frechet_distance(
-    reference: Moments, generated: Moments, *, refuse_singular: bool = False
+    reference: Moments | Gaussian, generated: Moments | Gaussian, *, refuse_singular: bool = False
 ) -> FrechetDistance:
     """The distance between two sets of embeddings, given by their moments.
 
     Args:
-        reference: Of the real sounds.
+        reference: Of the real sounds. A side that is compared many times may be decomposed before.
         generated: Of the sounds in question. The distance is symmetric.
         refuse_singular: Refuse where a side has no more embeddings than dimensions, instead of
             naming the estimator.
@@ -73,7 +78,26 @@ def frechet_distance(
         UserError: Widths differ, a side has fewer than 2 embeddings, or it is refused.
     """
     _check(reference.n, generated.n, reference.width, generated.width, refuse_singular)
-    return _distance(_from_moments(reference), _from_moments(generated))
+    first, second = (
+        side if isinstance(side, Gaussian) else decompose(side) for side in (reference, generated)
+    )
+    return _distance(first, second)
+
+
+def decompose(moments: Moments) -> Gaussian:
+    """Mean and root of the covariance, by Cholesky's decomposition with pivots.
+
+    Raises:
+        UserError: There is only one embedding.
+    """
+    covariance = moments.covariance
+    (factorise,) = get_lapack_funcs(("pstrf",), (covariance,))
+    factor, pivots, rank, _ = factorise(covariance, lower=1)
+    root = np.empty((moments.width, rank))
+    root[pivots - 1] = np.tril(factor)[:, :rank]
+    is_regular = rank == moments.width
+    log_volume = float(np.log(np.diagonal(factor)).sum()) if is_regular else None
+    return Gaussian(moments.n, moments.mean, float(np.trace(covariance)), root, log_volume)
 
 
 def frechet_distance_of_samples(
@@ -131,27 +155,16 @@ def _check(first_n: int, second_n: int, width: int, other: int, refuse_singular:
         )
 
 
-def _from_moments(moments: Moments) -> _Gaussian:
-    covariance = moments.covariance
-    (decompose,) = get_lapack_funcs(("pstrf",), (covariance,))
-    factor, pivots, rank, _ = decompose(covariance, lower=1)
-    root = np.empty((moments.width, rank))
-    root[pivots - 1] = np.tril(factor)[:, :rank]
-    is_regular = rank == moments.width
-    log_volume = float(np.log(np.diagonal(factor)).sum()) if is_regular else None
-    return _Gaussian(moments.n, moments.mean, float(np.trace(covariance)), root, log_volume)
-
-
-def _from_samples(rows: NDArray[np.float64]) -> _Gaussian:
+def _from_samples(rows: NDArray[np.float64]) -> Gaussian:
     if len(rows) > rows.shape[1]:
-        return _from_moments(measure_moments(rows))
+        return decompose(measure_moments(rows))
     mean = rows.mean(0)
     root = (rows - mean).T / np.sqrt(len(rows) - 1)
-    return _Gaussian(len(rows), mean, float(np.square(root).sum()), root, None)
+    return Gaussian(len(rows), mean, float(np.square(root).sum()), root, None)
 
 
-def _distance(first: _Gaussian, second: _Gaussian) -> FrechetDistance:
-    width = len(first.mean)
+def _distance(first: Gaussian, second: Gaussian) -> FrechetDistance:
+    width = first.width
     means = float(np.square(first.mean - second.mean).sum())
     value = means + first.trace + second.trace - 2 * _shared(first, second)
     return FrechetDistance(
@@ -164,7 +177,7 @@ def _distance(first: _Gaussian, second: _Gaussian) -> FrechetDistance:
     )
 
 
-def _shared(first: _Gaussian, second: _Gaussian) -> float:
+def _shared(first: Gaussian, second: Gaussian) -> float:
     """The sum of the singular values of R₁ᵀR₂.
 
     Their squares, eigenvalues of the Gram matrix, come in less than half the time, but the
