@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -289,6 +291,19 @@ def test_the_draws_of_a_step_follow_from_its_number() -> None:
     expected = losses(whole, range(1), data)
     assert losses(halved, range(1), data) == expected
     assert losses(new_detector(), range(1, 2), data) != expected
+
+
+def test_validation_of_clips_without_events_asks_that_nothing_begins(detector: Detector) -> None:
+    batch = marked(detector).everything()[0]
+    quiet = replace(
+        batch, activity=torch.zeros_like(batch.activity), onset=torch.zeros_like(batch.onset)
+    )
+    task = DetectorTask(detector, DetectorTaskConfig())
+    invented = task.validate(quiet, CPU)["counted"]
+    assert 0 <= invented < 1
+    with torch.no_grad():
+        detector.onset.bias.fill_(-50.0)
+    assert task.validate(quiet, CPU)["counted"] == 1
 
 
 def test_validation_counts_and_draws_nothing() -> None:

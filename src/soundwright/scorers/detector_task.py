@@ -83,14 +83,16 @@ class DetectorTask:
     def validate(self, batch: MarkedBatch, device: torch.device) -> Mapping[str, float]:
         """Both losses on whole, unvaried clips, and how often all onsets of a label are counted.
 
-        The latter is over the labels that each clip has.
+        The latter is over the labels that each clip has; of a batch without events over all
+        labels, none of which may begin.
         """
         with evaluating(self.detector):
             told, begun = self.detector(batch.levels.to(device))
         activity, onset = batch.activity.to(device), batch.onset.to(device)
         present = activity.amax(2) > 0
+        asked = present if present.any() else torch.ones_like(present)
         found = _tops(begun.sigmoid(), self.detector.config.rule.onset)
-        exact = (found == _tops(onset, 0.9))[present]
+        exact = (found == _tops(onset, 0.9))[asked]
         return {
             "activity": self._loss(told, activity).item(),
             "onset": self._loss(begun, onset).item(),
