@@ -317,6 +317,11 @@ def test_a_database_of_another_study_or_a_damaged_one_is_refused(folder, tmp_pat
 
 
 def test_a_study_without_its_sounds_or_answers_is_refused(folder, tmp_path):
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UserError, match="Nobody has answered"):
+        open_study(folder)
+    assert sorted(folder.rglob("*")) == before
+    Sessions(folder)
     with pytest.raises(UserError, match="Nobody has answered"):
         open_study(folder)
     with pytest.raises(UserError, match="is no study"):

@@ -10,6 +10,7 @@ import soundwright
 from soundwright.core.errors import UserError
 from soundwright.evaluation.study.plan import Question
 from soundwright.evaluation.study.records import (
+    ANSWERS_NAME,
     Answer,
     Copy,
     Play,
@@ -191,8 +192,9 @@ def open_study(folder: Path) -> tuple[Study, Answers]:
         UserError: As `Sessions`, or nobody has answered yet.
     """
     study = read_study(folder)
-    answers = Answers(folder, study)
-    if not answers.read():
+    # A database is made where there is none; whoever only reads leaves no file behind.
+    answers = Answers(folder, study) if (folder / ANSWERS_NAME).is_file() else None
+    if answers is None or not answers.read():
         raise UserError(
             f"Nobody has answered {folder} yet.",
             change=f"Let people take part: soundwright study serve {folder}.",
