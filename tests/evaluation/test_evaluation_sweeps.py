@@ -149,6 +149,32 @@ def test_rows_may_be_added_but_what_runs_share_may_not_change(finished):
     )
     with pytest.raises(UserError, match="the row with with other overrides"):
         run_sweep(changed, out, lambda _: None)
+    with pytest.raises(UserError, match="holds the sweep small"):
+        run_sweep(small(name="other"), out, lambda _: None)
+    assert read_claim(out) == small()
+
+
+def test_a_changed_baseline_and_description_are_adopted_and_nothing_is_trained_again(finished):
+    out, _ = finished
+    without, with_ = small().rows
+    told = []
+    turned = small(
+        baseline="with",
+        description="turned round",
+        seeds=(1,),
+        rows=(with_.model_copy(update={"columns": {"λ": 3.0, "pool": "max"}}), without),
+    )
+    run_sweep(turned, out, told.append)
+    assert told == []
+    claim = read_claim(out)
+    assert (claim.baseline, claim.description, claim.seeds) == ("with", "turned round", (0, 1))
+    assert {row.name: row.columns for row in claim.rows}["with"] == {"λ": 3.0, "pool": "max"}
+    table = tabulate(claim, out)
+    differences = {row.name: row.cells["ce/cfg"].difference for row in table.rows}
+    assert differences["with"] is None
+    assert differences["without"] is not None
+    run_sweep(small(), out, told.append)
+    assert told == []
 
 
 @pytest.mark.parametrize(

@@ -105,14 +105,14 @@ def run(
     out: FolderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train, generate and measure every run that is missing, then write the table.
+    """Train, generate and measure every run that is missing, then write the folder's table.
 
     Stop it whenever you like: the same command goes on.
 
     Example: soundwright sweep run rr-table-1 --recipe rr-study --seeds 3 --out sweeps/small
     """
     from soundwright.core.errors import UserError
-    from soundwright.evaluation.sweeps.running import run_sweep
+    from soundwright.evaluation.sweeps.running import read_claim, run_sweep
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
@@ -123,7 +123,7 @@ def run(
     sweep = _read(table, recipe, seeds, rows, overrides)
     folder = _folder(sweep, out)
     run_sweep(sweep, folder, note)
-    _write(sweep, folder, json)
+    _write(read_claim(folder), folder, json)
 
 
 @app.command("table")

@@ -42,7 +42,7 @@ def run_sweep(sweep: Sweep, out: Path, tell: Tell) -> None:
     """Train, generate and measure every run of a sweep that is not finished yet.
 
     Stopped or killed, the same call goes on. Rows and seeds may be added to a sweep that stands
-    in `out`; what its runs have in common may not change.
+    in `out`, and another row may be its baseline; what its runs have in common may not change.
 
     Args:
         sweep: What to compare.
@@ -122,6 +122,12 @@ def _claim(sweep: Sweep, out: Path) -> None:
     """Write down what stands in `out`, or see that it fits what stands there."""
     if (out / SWEEP_FILE).is_file():
         there = read_claim(out)
+        if there.name != sweep.name:
+            raise UserError(
+                f"{out} holds the sweep {there.name}.",
+                expected=f"an empty folder for {sweep.name}, or one that it has begun",
+                change="Choose another folder, or give the sweep its name back.",
+            )
         for key in ("recipe", "set", "measuring"):
             if getattr(there, key) != getattr(sweep, key):
                 raise UserError(
@@ -134,10 +140,13 @@ def _claim(sweep: Sweep, out: Path) -> None:
 
 
 def _join(there: Sweep, sweep: Sweep) -> Sweep:
-    """What stands in a folder, with the rows and seeds that come to it."""
+    """The sweep as it is told now, with the rows and seeds that stand in a folder besides.
+
+    A baseline, a description and what rows say of themselves change no run.
+    """
     rows = {row.name: row for row in (*there.rows, *sweep.rows)}
     seeds = tuple(dict.fromkeys((*there.seeds, *sweep.seeds)))
-    return there.model_copy(update={"rows": tuple(rows.values()), "seeds": seeds})
+    return sweep.model_copy(update={"rows": tuple(rows.values()), "seeds": seeds})
 
 
 def _check_row_sets(there: Sweep, sweep: Sweep, out: Path) -> None:
