@@ -16,11 +16,11 @@ from soundwright.lm.engine_choice import choose_engine
 from soundwright.pipelines.adapters import Adapter, AdapterChoice, gather_adapters
 from soundwright.pipelines.gaps import find_gap
 from soundwright.pipelines.loops import lengthen_for_loop
-from soundwright.pipelines.making import Choice, Made, Progress, fill_spans, make_sounds
+from soundwright.pipelines.making import Choice, Item, Made, Progress, make_sounds
 from soundwright.pipelines.models import ModelRecord
 from soundwright.pipelines.parts import load_codec, load_lm
 from soundwright.pipelines.ranking import check_scorer
-from soundwright.pipelines.rendering import Item, Renderer
+from soundwright.pipelines.rendering import Renderer
 from soundwright.pipelines.requests import (
     LONGEST_DURATION_S,
     LONGEST_STREAM_S,
@@ -34,6 +34,7 @@ from soundwright.pipelines.requests import (
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
 from soundwright.pipelines.sounds import GeneratedSound, Origin
 from soundwright.pipelines.streaming import SoundStream
+from soundwright.pipelines.token_making import TokenMaker, fill_spans
 from soundwright.text.encoders import load_text_encoder
 
 __all__ = ["GeneratedSound", "Model", "SoundStream", "check_prompts", "load"]
@@ -137,10 +138,9 @@ class Model:
             top_p=top_p,
         )
         made = make_sounds(
-            self._renderer,
+            TokenMaker(self._renderer, request),
             wanted,
             seed,
-            request,
             Choice(best_of, scorer, rank_by),
             batch_size=batch_size,
             progress=progress,

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from soundwright.core.config import Config, merge
 from soundwright.core.errors import CheckpointError
-from soundwright.data.segments import TokenSegmentConfig
+from soundwright.data.frame_segments import FrameSegmentConfig
 from soundwright.lm.model import LmConfig
 from soundwright.lm.task import LmTaskConfig
 from soundwright.nn.lora import LoraConfig
@@ -59,7 +59,7 @@ class LmRecipe(Recipe):
     codec: CodecSource
     text: TextConfig = TextConfig()
     lm: LmConfig = LmConfig()
-    segments: TokenSegmentConfig = TokenSegmentConfig()
+    segments: FrameSegmentConfig = FrameSegmentConfig()
     task: LmTaskConfig = LmTaskConfig()
     generation: GenerationConfig = GenerationConfig()
     """Defaults of the finished model, and of the samples during training."""

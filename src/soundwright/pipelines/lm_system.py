@@ -16,10 +16,11 @@ from soundwright.core.errors import ConfigError, UserError
 from soundwright.core.files import cache_folder
 from soundwright.core.protocols import TextEncoder
 from soundwright.core.records import Clip
+from soundwright.data.encoding import identify_codec
+from soundwright.data.frame_segments import TokenSegments
 from soundwright.data.manifest import Manifest
-from soundwright.data.segments import TokenSegments
 from soundwright.data.store import TokenStore
-from soundwright.data.tokens import identify_codec, tokenize
+from soundwright.data.tokens import tokenize
 from soundwright.lm.engine import PlainEngine
 from soundwright.lm.model import AudioLm
 from soundwright.lm.task import LmTask

@@ -1,30 +1,40 @@
-"""Sounds as they were asked for: drawn in batches, chosen among candidates, looped, filled in."""
+"""Sounds as they were asked for: made in batches, chosen among candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from soundwright.core.protocols import Scorer
-from soundwright.core.seeding import derive_seed
-from soundwright.pipelines.gaps import Gap
-from soundwright.pipelines.loops import cut_loop, lengthen_for_loop
-from soundwright.pipelines.ranking import (
-    Ranking,
-    describe_fillings,
-    rank_by_evidence,
-    rank_by_scorer,
-)
-from soundwright.pipelines.rendering import Item, Renderer
-from soundwright.pipelines.requests import Request
-from soundwright.pipelines.settings import GenerationConfig
-from soundwright.pipelines.waveforms import LOUDEST
+from soundwright.pipelines.ranking import Ranking, rank_by_evidence, rank_by_scorer
 
 Progress = Callable[[float], None]
 """Told, now and then, which part of all the work is done, from 0 to 1."""
+Item = tuple[str, int]
+"""A prompt and its seed."""
+
+
+class Maker(Protocol):
+    """A model with one request: draws rows, such as tokens or latents, and makes sounds of them."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        ...
+
+    def draw(self, items: Sequence[Item], progress: Progress) -> Sequence[Tensor]:
+        """One row for each item, of a batch; progress goes from 0 to 1."""
+        ...
+
+    def finish(self, row: Tensor) -> Tensor:
+        """The samples [C, N] of a row."""
+        ...
+
+    def weigh(self, prompt: str, row: Tensor) -> float:
+        """How much of a row its text explains."""
+        ...
 
 
 class Choice(NamedTuple):
@@ -50,10 +60,9 @@ class Made(NamedTuple):
 
 
 def make_sounds(
-    renderer: Renderer,
+    maker: Maker,
     prompts: Sequence[str],
     seed: int,
-    request: Request,
     choice: Choice,
     *,
     batch_size: int,
@@ -64,10 +73,9 @@ def make_sounds(
     The candidates of sound i have the seeds `seed + i * best_of + j`.
 
     Args:
-        renderer: Draws and decodes.
+        maker: Draws and decodes.
         prompts: What shall be heard.
         seed: Of the first candidate of the first sound.
-        request: How.
         choice: Of how many.
         batch_size: Candidates at once.
         progress: Told how much is done.
@@ -87,119 +95,38 @@ def make_sounds(
             if progress is not None:
                 progress((first + done) / len(items))
 
-        rows = list(_draw(renderer, group, request, batch_size, report))
+        rows = list(_draw(maker, group, batch_size, report))
         for begin in range(0, len(group), count):
             part = slice(begin, begin + count)
-            yield _keep(renderer, group[part], rows[part], request, choice)
-
-
-def fill_spans(
-    renderer: Renderer,
-    items: Sequence[Item],
-    gap: Gap,
-    request: Request,
-    candidates: int,
-    progress: Progress | None = None,
-) -> Iterator[Made]:
-    """One sound for each item, its span anew; the fillings' seeds are derived from the item's.
-
-    Args:
-        renderer: Draws and decodes.
-        items: Prompts and seeds.
-        gap: The sound and the span.
-        request: How.
-        candidates: Fillings for each sound.
-        progress: Told how much is done.
-    """
-    tokens = renderer.waveforms.encode(gap.read)
-    left, right = tokens[:, : gap.left], tokens[:, gap.left + gap.frames :]
-    for number, (prompt, seed) in enumerate(items):
-
-        def report(done: int, total: int, before: int = number) -> None:
-            if progress is not None:
-                progress((before + done / total) / len(items))
-
-        seeds = [derive_seed(seed, "filling", candidate) for candidate in range(candidates)]
-        filling = renderer.fill(
-            prompt,
-            left,
-            right,
-            gap.frames,
-            seeds,
-            request.config,
-            negative=request.negative,
-            progress=report,
-        )
-        whole = torch.cat([left, filling.tokens.to(left.device), right], dim=-1)
-        samples = gap.close(renderer.decode(whole[None])[0], renderer.sample_rate)
-        ranking = describe_fillings(filling.scores, filling.kept)
-        yield Made((prompt, seed), samples, ranking)
+            yield _keep(maker, group[part], rows[part], choice)
 
 
 def _draw(
-    renderer: Renderer,
-    items: Sequence[Item],
-    request: Request,
-    batch_size: int,
-    progress: Callable[[float], None],
+    maker: Maker, items: Sequence[Item], batch_size: int, progress: Progress
 ) -> Iterator[Tensor]:
-    """The tokens [K, T] of items; progress counts items."""
-    config = _drawn(renderer, request)
+    """The rows of items; progress counts items."""
     for first in range(0, len(items), batch_size):
         batch = items[first : first + batch_size]
 
-        def report(done: int, total: int, first: int = first, size: int = len(batch)) -> None:
-            progress(first + size * done / total)
+        def report(done: float, first: int = first, size: int = len(batch)) -> None:
+            progress(first + size * done)
 
-        yield from renderer.draw_tokens(
-            batch,
-            config,
-            negative=request.negative,
-            beginning=request.beginning,
-            progress=report,
-        ).cpu()
+        yield from maker.draw(batch, report)
 
 
-def _keep(
-    renderer: Renderer,
-    items: Sequence[Item],
-    rows: Sequence[Tensor],
-    request: Request,
-    choice: Choice,
-) -> Made:
+def _keep(maker: Maker, items: Sequence[Item], rows: Sequence[Tensor], choice: Choice) -> Made:
     """The best of the candidates of one sound."""
     if choice.best_of == 1:
-        return Made(items[0], _finish(renderer, rows[0], request), None)
+        return Made(items[0], maker.finish(rows[0]), None)
     prompt, seeds = items[0][0], [seed for _, seed in items]
     ranking: Ranking
     if choice.scorer is None:
-        config = _drawn(renderer, request)
-        evidence = [
-            renderer.weigh(
-                prompt, row, config, negative=request.negative, beginning=request.beginning
-            )
-            for row in rows
-        ]
-        ranking = rank_by_evidence(seeds, evidence)
-        samples = _finish(renderer, rows[ranking.kept], request)
+        ranking = rank_by_evidence(seeds, [maker.weigh(prompt, row) for row in rows])
+        samples = maker.finish(rows[ranking.kept])
     else:
-        waveforms = [_finish(renderer, row, request) for row in rows]
+        waveforms = [maker.finish(row) for row in rows]
         ranking = rank_by_scorer(
-            choice.scorer, choice.rank_by, seeds, waveforms, renderer.sample_rate, prompt
+            choice.scorer, choice.rank_by, seeds, waveforms, maker.sample_rate, prompt
         )
         samples = waveforms[ranking.kept]
     return Made(items[ranking.kept], samples, ranking.described)
-
-
-def _drawn(renderer: Renderer, request: Request) -> GenerationConfig:
-    """The settings with which tokens are drawn: those of a loop ask for more than is wanted."""
-    if request.loop:
-        return lengthen_for_loop(request.config, renderer.sample_rate)
-    return request.config
-
-
-def _finish(renderer: Renderer, tokens: Tensor, request: Request) -> Tensor:
-    samples = renderer.finish(tokens, _drawn(renderer, request), beginning=request.beginning)
-    if request.loop:
-        return cut_loop(samples, request.config, renderer.sample_rate, LOUDEST)
-    return samples

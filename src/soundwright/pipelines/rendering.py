@@ -15,6 +15,7 @@ from soundwright.lm.engine import Engine
 from soundwright.lm.infilling import Filling, fill_gap
 from soundwright.lm.likelihood import measure_likelihood
 from soundwright.lm.model import AudioLm
+from soundwright.pipelines.making import Item
 from soundwright.pipelines.parts import Codec
 from soundwright.pipelines.settings import GenerationConfig
 from soundwright.pipelines.waveforms import Waveforms
@@ -24,8 +25,6 @@ ONE_THREAD_PARAMETERS = 50_000_000
 """Below this many, a step of decoding is too short to be shared: a second thread costs more than
 it brings, and where other programs use the cores, twenty times as much."""
 PRIMED_SHARE, PRIMED_MOST_S = 0.64, 12.0
-Item = tuple[str, int]
-"""A prompt and its seed."""
 
 
 def primed_of(window: float) -> float:
