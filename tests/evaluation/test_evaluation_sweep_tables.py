@@ -1,13 +1,16 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from soundwright.core.files import write_json
 from soundwright.evaluation.cards import MetricCard
 from soundwright.evaluation.results import ClipRow, Results, Score, SideSummary, write_results
 from soundwright.evaluation.statistics.seeds import seed_interval, seeded_difference
 from soundwright.evaluation.sweeps.plan import Sweep, plan_runs
 from soundwright.evaluation.sweeps.table import tabulate, write_table
+from soundwright.pipelines.models import RECORD_FILE
 
 SWEEP = Sweep.read(
     {
@@ -108,6 +111,43 @@ def test_known_differences_come_back_with_their_intervals(measured):
     assert rows["old"]["match:x"].difference is None
     assert table.metrics["fd:x"] == "lower"
     assert table.missing == ()
+
+
+def write_recipes(folder, rows):
+    for run in plan_runs(SWEEP):
+        place = folder / "runs" / run.place
+        settings = {"weight": 3, "layer": rows.get(run.row.name)}
+        (place / "recipe.json").write_text(json.dumps({"task": {"regularizer": settings}}))
+        record = {
+            "step": 2,
+            "kind": "validation",
+            "rr/cfg/correlation": 0.1 * run.seed,
+            "ce/cfg": 1,
+        }
+        (place / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+
+
+def test_of_other_states_there_is_no_difference(measured):
+    write_recipes(measured, {"same": 1})
+    rows = {row.name: row.cells for row in tabulate(SWEEP, measured).rows}
+    assert rows["better"]["rr/cfg/correlation"].difference.value == 0
+    assert rows["same"]["rr/cfg/correlation"].difference is None
+    assert rows["same"]["rr/cfg/correlation"].mean == pytest.approx(0.1)
+    assert rows["same"]["ce/cfg"].difference is not None
+    assert rows["same"]["match:x"].difference is not None
+
+
+def test_a_run_that_is_only_trained_tells_of_its_training(measured):
+    for run in plan_runs(SWEEP):
+        if run.row.name == "same":
+            shutil.rmtree(measured / "results" / run.place)
+            if run.seed < 2:
+                write_json(measured / "runs" / run.place / "model" / RECORD_FILE, {})
+    table = tabulate(SWEEP, measured)
+    (same,) = (row for row in table.rows if row.name == "same")
+    assert {name: sorted(cell.seeds) for name, cell in same.cells.items()} == {"ce/cfg": [0, 1]}
+    assert same.cells["ce/cfg"].difference.interval is not None
+    assert table.missing == ("same/seed-0", "same/seed-1", "same/seed-2")
 
 
 def test_the_statistics_are_those_of_the_room_for_statistics(measured):

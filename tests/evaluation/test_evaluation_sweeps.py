@@ -205,7 +205,7 @@ def test_curves_are_read_and_drawn_the_same_twice(finished, tmp_path):
     assert last["rr/cfg/beyond_means"] > 0
     pictures = []
     for name in ("one.svg", "two.svg"):
-        draw_curves(tmp_path / name, curves)
+        draw_curves(tmp_path / name, curves, {"with", "without"})
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1]
     assert pictures[0].count(b"<svg ") == 1

@@ -163,7 +163,7 @@ def _read(
     known = [row.name for row in sweep.rows]
     for name in rows:
         if name not in known:
-            raise UserError(f"{sweep.name} has no row {name!r}; {nearest(name, known)}")
+            raise UserError(f"{sweep.name} has no row {name!r}.", expected=nearest(name, known))
     wanted = {sweep.baseline, *rows}
     return sweep.model_copy(update={"rows": tuple(r for r in sweep.rows if r.name in wanted)})
 
@@ -174,16 +174,17 @@ def _folder(sweep: Sweep, out: Path | None) -> Path:
 
 def _write(sweep: Sweep, folder: Path, json: bool) -> None:
     from soundwright.core.errors import UserError
-    from soundwright.evaluation.sweeps.curves import draw_curves, read_curves
+    from soundwright.evaluation.sweeps.curves import draw_curves, read_curves, rows_alike
     from soundwright.evaluation.sweeps.plan import plan_runs
     from soundwright.evaluation.sweeps.table import tabulate, write_table
 
     table = tabulate(sweep, folder)
     path = write_table(table, folder)
-    curves = read_curves(folder, list(plan_runs(sweep)))
+    runs = list(plan_runs(sweep))
+    curves = read_curves(folder, runs)
     if curves:
         try:
-            draw_curves(folder / "curves.svg", curves)
+            draw_curves(folder / "curves.svg", curves, rows_alike(folder, runs, sweep.baseline))
         except UserError as error:
             note(f"{error}")
     if json:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from soundwright.core.errors import UserError
-from soundwright.core.files import open_atomic
+from soundwright.core.files import open_atomic, read_json
 from soundwright.evaluation.sweeps.plan import Run
+from soundwright.pipelines.training import RECIPE_FILE
 from soundwright.training.metrics import read_records
 from soundwright.training.runs import RunFolder
 
@@ -28,6 +29,17 @@ CURVES: Mapping[str, str] = {
 
 L_rr is the square of the difference of the means, which says of no pair that it is more alike than
 another, and the rest, which does."""
+
+SETTINGS = ("text", "pooling", "layer", "positions", "duplicates", "gather")
+"""Of a recipe's regularizer: which states T and A compare, and of which pairs."""
+IN_A_LINE = 8
+"""Names in a line of the legend, at most."""
+GAP = (np.nan, np.nan)
+
+
+def is_of_states(name: str) -> bool:
+    """Whether a record is about T and A, not about tokens."""
+    return name.startswith("rr/")
 
 
 def read_curves(out: Path, runs: Sequence[Run]) -> dict[str, dict[int, list[dict[str, Any]]]]:
@@ -52,6 +64,22 @@ def _part(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, BEYOND: record[LOSS] - (record[TEXT_MEAN] - record[AUDIO_MEAN]) ** 2}
 
 
+def rows_alike(out: Path, runs: Sequence[Run], baseline: str) -> set[str]:
+    """The rows whose L_rr, T and A are of the same states as the baseline's, pooled the same way.
+
+    Those of other layers or poolings are other quantities, and no difference of them says anything.
+    """
+    settings = {run.row.name: _read_settings(out, run) for run in runs}
+    return {row for row, values in settings.items() if values == settings.get(baseline)}
+
+
+def _read_settings(out: Path, run: Run) -> dict[str, Any]:
+    """What decides what the representations of a run are; nothing where its recipe is not there."""
+    path = out / "runs" / run.place / RECIPE_FILE
+    regularizer = read_json(path)["task"]["regularizer"] if path.is_file() else {}
+    return {name: regularizer.get(name) for name in SETTINGS}
+
+
 def last_values(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The curves' values at the end of a run; what a run does not record is left out."""
     last = records[-1] if records else {}
@@ -60,13 +88,14 @@ def last_values(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def draw_curves(
-    path: Path, curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]]
+    path: Path, curves: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]], alike: set[str]
 ) -> None:
     """Draw a panel a curve: a row of the table in one colour, its seeds as thin lines, their mean.
 
     Args:
         path: An .svg or .png file.
         curves: As `read_curves` gives them.
+        alike: From `rows_alike`; of other rows only the cross-entropy is drawn.
 
     Raises:
         UserError: matplotlib is not installed.
@@ -84,7 +113,8 @@ def draw_curves(
     panels = figure.subplots(2, 3).ravel()
     for panel, (key, title) in zip(panels, CURVES.items(), strict=True):
         for number, (row, seeds) in enumerate(curves.items()):
-            _draw_row(panel, seeds, key, f"C{number}", row)
+            if row in alike or not is_of_states(key):
+                _draw_row(panel, seeds, key, f"C{number}", row)
         if key == AUDIO_MEAN:
             _draw_row(panel, next(iter(curves.values()), {}), TEXT_MEAN, "black", "mean T")
         panel.set_title(title, fontsize=10)
@@ -92,10 +122,16 @@ def draw_curves(
         panel.tick_params(labelsize=8)
     labelled = {
         label: handle
-        for panel in panels
+        for panel in reversed(panels)
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=8)
+    lines = -(-len(labelled) // IN_A_LINE)
+    figure.legend(
+        labelled.values(),
+        labelled.keys(),
+        loc="outside lower center",
+        ncols=-(-len(labelled) // lines),
+    )
     # Neither a date nor random ids: the same curves give the same bytes.
     with rc_context({"svg.hashsalt": "curves"}), open_atomic(path) as file:
         figure.savefig(file, format=path.suffix[1:], metadata={"Date": None}, dpi=110)
@@ -113,8 +149,10 @@ def _draw_row(
         for records in seeds.values()
         if records and all(record.get(key) is not None for record in records)
     ]
-    for steps, values in lines:
-        panel.plot(steps, values, color=colour, linewidth=0.5, alpha=0.5)
+    # One path with gaps: a file of many seeds would be mostly markup.
+    thin = np.array([point for line in lines for point in (*zip(*line, strict=True), GAP)])
+    if lines:
+        panel.plot(*thin.T, color=colour, linewidth=0.5, alpha=0.5)
     if lines and len({tuple(steps) for steps, _ in lines}) == 1:
         mean = np.mean([values for _, values in lines], axis=0)
         panel.plot(lines[0][0], mean, color=colour, linewidth=1.8, label=label)

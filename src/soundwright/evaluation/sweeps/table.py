@@ -7,7 +7,7 @@ distance, and a number of the training itself, over seeds alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,15 @@ from soundwright.core.records import Record
 from soundwright.evaluation.results import RESULTS_FILE, Results, Span, read_results
 from soundwright.evaluation.statistics.intervals import LEVEL, Interval
 from soundwright.evaluation.statistics.seeds import seed_interval, seeded_difference
-from soundwright.evaluation.sweeps.curves import CURVES, last_values, read_curves
+from soundwright.evaluation.sweeps.curves import (
+    CURVES,
+    is_of_states,
+    last_values,
+    read_curves,
+    rows_alike,
+)
 from soundwright.evaluation.sweeps.plan import Condition, Run, Sweep, plan_runs
+from soundwright.pipelines.models import RECORD_FILE
 
 TABLE_FILE = "table.json"
 TEXT_FILE = "table.md"
@@ -42,7 +49,7 @@ class Cell(Record):
     """Over seeds."""
     seeds: dict[int, float]
     difference: Difference | None = None
-    """None for the baseline itself."""
+    """None for the baseline itself, and where the number is of other states than the baseline's."""
 
 
 class Row(Record):
@@ -74,41 +81,49 @@ Values = dict[int, dict[str, float]]
 
 
 def tabulate(sweep: Sweep, out: Path) -> SweepTable:
-    """Gather what a sweep's runs have measured.
+    """Gather what a sweep's runs have measured; of a run that is only trained, its training.
 
     Raises:
         UserError: A result is damaged.
     """
     runs = list(plan_runs(sweep))
-    found = [
-        (run, read_results(path))
+    found = {
+        run.place: read_results(path)
         for run in runs
         if (path := out / "results" / run.place / RESULTS_FILE).is_file()
-    ]
-    curves = read_curves(out, [run for run, _ in found])
+    }
+    done = [run for run in runs if run.place in found or _is_trained(run, out)]
+    curves, alike = read_curves(out, done), rows_alike(out, done, sweep.baseline)
     metrics: dict[str, str] = {}
     values: dict[str, dict[str, Values]] = {row.name: {} for row in sweep.rows}
-    for run, results in found:
-        measured = _read(results, metrics)
+    for run in done:
+        measured = _read(found[run.place], metrics) if run.place in found else {}
         ends = last_values(curves.get(run.row.name, {}).get(run.seed, ()))
         measured |= {name: {"": value} for name, value in ends.items()}
         for name, by_sound in measured.items():
             values[run.row.name].setdefault(name, {})[run.seed] = by_sound
     metrics |= {name: "lower" if name.startswith("ce/") else "" for name in CURVES}
-    family = sum(len(cells) for name, cells in values.items() if name != sweep.baseline)
-    base = values[sweep.baseline]
+    bases = {
+        row.name: {
+            name: value
+            for name, value in values[sweep.baseline].items()
+            if row.name in alike or not is_of_states(name)
+        }
+        for row in sweep.rows
+        if row.name != sweep.baseline
+    }
+    family = sum(len(values[name].keys() & base.keys()) for name, base in bases.items())
     return SweepTable(
         name=sweep.name,
         description=sweep.description,
         recipe=sweep.recipe,
         baseline=sweep.baseline,
-        prompts=max((len(results.clips) for _, results in found), default=0),
+        prompts=max((len(results.clips) for results in found.values()), default=0),
         metrics=metrics,
         rows=tuple(
-            _row(row, values[row.name], {} if row.name == sweep.baseline else base, family)
-            for row in sweep.rows
+            _row(row, values[row.name], bases.get(row.name, {}), family) for row in sweep.rows
         ),
-        missing=tuple(sorted(_places(runs) - _places(run for run, _ in found))),
+        missing=tuple(sorted(str(run.place) for run in runs if run.place not in found)),
     )
 
 
@@ -149,8 +164,8 @@ def describe(table: SweepTable) -> str:
     return "\n".join(lines)
 
 
-def _places(runs: Iterable[Run]) -> set[str]:
-    return {str(run.place) for run in runs}
+def _is_trained(run: Run, out: Path) -> bool:
+    return (out / "runs" / run.place / "model" / RECORD_FILE).is_file()
 
 
 def _read(results: Results, metrics: dict[str, str]) -> dict[str, dict[str, float]]:
