@@ -74,7 +74,7 @@ def test_the_bundled_labels_are_those_of_the_recordings(command, tmp_path):
         (("--labels", " , "), "There is no label."),
         (("--axes", "counts"), "did you mean 'count'?"),
         (("--labels", "rain", "--axes", "count"), "can make none of these prompts"),
-        (("--split", "fold4"), "--split needs --recordings"),
+        (("--split", "fold4"), "--split is given without --recordings"),
         (("--recordings", "nowhere.jsonl"), "nowhere.jsonl"),
     ],
 )

@@ -16,6 +16,11 @@ def events(*rows):
     return [Event(label=label, onset=onset, offset=offset) for label, onset, offset in rows]
 
 
+def f1(matches):
+    part, whole = matches.f1_parts
+    return part / whole if whole else None
+
+
 def test_spans_join_where_they_touch_or_lie_closer_than_the_gap():
     spans = [(1.0, 2.0), (0.0, 0.5), (2.0, 2.5), (2.6, 3.0), (1.2, 1.4)]
     assert join_spans(spans) == [(0.0, 0.5), (1.0, 2.5), (2.6, 3.0)]
@@ -50,7 +55,7 @@ def test_events_match_within_the_collar_and_a_fifth_of_their_length():
     # The rain may end up to a second early; the bark's onset is 0.21 s late.
     heard = events(("rain", 0.2, 4.0), ("dog bark", 1.21, 1.4))
     assert match_events(true, heard) == Matches(1, 1, 1)
-    assert match_events(true, heard).f1 == 0.5
+    assert f1(match_events(true, heard)) == 0.5
     assert match_events(true, events(("dog bark", 1.2, 1.5))) == Matches(1, 1, 0)
     assert match_events(true, events(("cat meow", 1.0, 1.3))) == Matches(0, 2, 1)
     late = events(("dog bark", 1.0, 4.0))
@@ -68,8 +73,8 @@ def test_as_many_events_as_possible_are_paired():
 
 
 def test_empty_lists_have_no_f1():
-    assert match_events([], []).f1 is None
-    assert match_events([], events(("rain", 0, 1))).f1 == 0
+    assert f1(match_events([], [])) is None
+    assert f1(match_events([], events(("rain", 0, 1)))) == 0
 
 
 def test_segments_count_seconds_in_which_a_label_sounds():
@@ -77,7 +82,7 @@ def test_segments_count_seconds_in_which_a_label_sounds():
     heard = events(("rain", 1.5, 3.0))
     # True: rain in 0, 1; the bark in 2, 3. Heard: rain in 1, 2.
     assert match_segments(true, heard) == Matches(1, 3, 1)
-    assert match_segments(true, true).f1 == 1
+    assert f1(match_segments(true, true)) == 1
 
 
 def test_segments_agree_with_sed_eval_where_it_is_installed():
@@ -93,4 +98,4 @@ def test_segments_agree_with_sed_eval_where_it_is_installed():
 
     metric.evaluate(*(dcase_util.containers.MetaDataContainer(rows) for rows in as_rows))
     theirs = metric.results_overall_metrics()["f_measure"]["f_measure"]
-    assert match_segments(true, heard).f1 == pytest.approx(theirs)
+    assert f1(match_segments(true, heard)) == pytest.approx(theirs)

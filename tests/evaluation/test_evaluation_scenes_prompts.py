@@ -113,10 +113,10 @@ def test_damaged_cases_are_refused(benchmark, tmp_path):
     write_benchmark(tmp_path, benchmark)
     lines = (tmp_path / BENCHMARK_NAME).read_text().splitlines(keepends=True)
     (tmp_path / "twice.jsonl").write_text("".join([*lines, lines[1]]))
-    with pytest.raises(UserError, match="'presence-000' twice"):
+    with pytest.raises(UserError, match="'presence-000' 2 times"):
         read_benchmark(tmp_path / "twice.jsonl")
     (tmp_path / "half.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(UserError, match="has 1 cases, not two"):
+    with pytest.raises(UserError, match="has 1 cases"):
         read_benchmark(tmp_path / "half.jsonl")
     (tmp_path / "none.jsonl").write_text(lines[0])
     with pytest.raises(UserError, match="holds no case"):

@@ -148,6 +148,7 @@ def test_what_is_missing_or_bad_fails_and_is_listed(score, truth, benchmark):
     page = write_page(results)
     for name in said:
         assert name in page
+    assert "<i>" not in write_page(results.model_copy(update={"system": "<i>system"}))
 
 
 def test_sounds_are_matched_by_name_or_by_their_recorded_prompt(benchmark, tmp_path):
@@ -157,7 +158,7 @@ def test_sounds_are_matched_by_name_or_by_their_recorded_prompt(benchmark, tmp_p
         write(tmp_path / name, tone)
     write(tmp_path / "whatever.wav", tone)
     (tmp_path / "whatever.json").write_text(
-        f'{{"prompt": "{other.prompt.upper()} ", "seed": 4, "file": "whatever.wav"}}'
+        f'{{"prompt": "{other.prompt.upper()}. ", "seed": 4, "file": "whatever.wav"}}'
     )
     write(tmp_path / f"{case.id}-x.wav", tone)
     matched = match_sounds(benchmark, tmp_path)
@@ -184,6 +185,11 @@ def test_controls_are_heard_once_and_kept(score, rendered, oracle):
     assert score(rendered / "truth", "another") == first
     # Now only the system's sounds, the noise and the constant are heard again.
     assert oracle.calls == first.sounds + 2 < all_calls
+    damaged = list((rendered / ".cache").rglob("count-000.json"))
+    assert damaged
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:20])
+    assert score(rendered / "truth", "another") == first
 
 
 def test_labels_that_the_judge_cannot_hear_are_refused(benchmark, workshop, truth):

@@ -284,7 +284,11 @@ def _open_workshop(
     from soundwright.pipelines.scenes import RecordingSource, open_bank
 
     if splits and recordings is None:
-        raise UserError("--split needs --recordings: the manifest that has it.")
+        raise UserError(
+            "--split is given without --recordings.",
+            expected="the manifest that has the split",
+            change="Add --recordings MANIFEST, or leave --split out.",
+        )
     source = None
     if recordings is not None:
         selection = Selection(splits=tuple(splits or ()))
@@ -305,7 +309,7 @@ def _say_problems(results: SceneResults) -> None:
 
 
 def _say_tables(results: SceneResults) -> None:
-    from soundwright.evaluation.scenes.results import say_figure, tabulate
+    from soundwright.evaluation.scenes.results import say_quality, tabulate
 
     emit_text(
         f"{results.system}: {results.prompts} prompts, {results.sounds} sounds; judge "
@@ -316,7 +320,4 @@ def _say_tables(results: SceneResults) -> None:
             names, cells = tabulate(rows, against=bool(results.against))
             emit_text("")
             emit_table(names, cells)
-    quality = results.quality
-    psds = quality.psds_unavailable or f"{quality.psds:.3f}"
-    judged = say_figure(quality.event_f1, interval=True)
-    emit_text(f"\nJudge on true scenes: event F1 {judged}, PSDS {psds}. {results.rule}")
+    emit_text(f"\nJudge on true scenes: {say_quality(results.quality)}. {results.rule}")

@@ -94,9 +94,7 @@ def table_verdicts(verdicts: Sequence[Verdict]) -> str:
     ]
     rows = []
     for verdict in verdicts:
-        name = (
-            f'<td class="name">{escape(verdict.metric)}<small>{ARROWS[verdict.better]}</small></td>'
-        )
+        name = _name(verdict.metric, verdict.better)
         if verdict.difference is None or verdict.interval is None:
             reason = escape(verdict.reason)
             rows.append([name, f'<td colspan="7">not compared<small>{reason}</small></td>'])

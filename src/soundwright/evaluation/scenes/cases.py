@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +126,16 @@ def _lines(benchmark: Benchmark) -> str:
 
 
 def _check(file: Path, cases: tuple[Case, ...]) -> None:
+    change = "Make the benchmark again: soundwright scenes prompts."
     if not cases:
-        raise UserError(f"{file} holds no case.")
-    ids = [case.id for case in cases]
-    for one in ids:
-        if ids.count(one) > 1:
-            raise UserError(f"{file} holds {one!r} twice.")
-    pairs = [case.pair for case in cases if case.pair]
-    for pair in pairs:
-        if pairs.count(pair) != 2:
-            raise UserError(f"The pair {pair!r} in {file} has {pairs.count(pair)} cases, not two.")
+        raise UserError(f"{file} holds no case.", expected="at least one", change=change)
+    for one, count in Counter(case.id for case in cases).items():
+        if count > 1:
+            raise UserError(
+                f"{file} holds {one!r} {count} times.", expected="ids of their own", change=change
+            )
+    for pair, count in Counter(case.pair for case in cases if case.pair).items():
+        if count != 2:
+            raise UserError(
+                f"The pair {pair!r} in {file} has {count} cases.", expected="two", change=change
+            )

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from soundwright.audio.sound import Sound
 from soundwright.core.files import cache_folder, hash_bytes, write_text
@@ -80,9 +82,8 @@ def hear_controls(
     with Meter("controls", len(benchmark.cases), unit="case") as meter:
         for case in benchmark.cases:
             file = place / f"{case.id}.json"
-            if identity and file.is_file():
-                trial = Trial.model_validate_json(file.read_text(encoding="utf-8"))
-            else:
+            trial = _recall(file) if identity else None
+            if trial is None:
                 trial = _try(case, workshop, judge)
                 if identity:
                     write_text(file, trial.model_dump_json())
@@ -117,6 +118,14 @@ def make_constant(benchmark: Benchmark, workshop: Workshop) -> tuple[str, Sound]
     phrase = workshop.phrase(label, 1, room, numpy_stream(0, "scenes", "constant"))
     phrases = [] if phrase is None else [phrase.shifted(CONSTANT_S)]
     return label, render_scene(workshop.scene(phrases, 0, "single"), workshop.bank, SAMPLE_RATE)
+
+
+def _recall(file: Path) -> Trial | None:
+    """What is in the cache; None where nothing is, or something else."""
+    try:
+        return Trial.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _try(case: Case, workshop: Workshop, judge: Judge) -> Trial:

@@ -35,10 +35,9 @@ class Matches:
     only_heard: int
 
     @property
-    def f1(self) -> float | None:
-        """2 both / (2 both + the rest); None where both lists are empty."""
-        total = 2 * self.both + self.only_true + self.only_heard
-        return 2 * self.both / total if total else None
+    def f1_parts(self) -> tuple[int, int]:
+        """2 both, and 2 both + the rest: F1 is their ratio, over any number of lists."""
+        return 2 * self.both, 2 * self.both + self.only_true + self.only_heard
 
 
 def spans_of(events: Sequence[Event], label: str) -> list[Span]:

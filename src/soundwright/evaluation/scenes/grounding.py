@@ -76,7 +76,12 @@ def known_requests(requests: Mapping[str, Request], judge: Graded) -> dict[str, 
         if all(AUDIOSET.get(label) in judge.labels for label in request.event)
     }
     if not known:
-        raise UserError("The detector knows the labels of none of these prompts.")
+        asked = sorted({label for request in requests.values() for label in request.event})
+        raise UserError(
+            f"The detector knows all labels of none of these prompts, such as {asked[0]!r}.",
+            expected="prompts about sounds such as " + ", ".join(list(AUDIOSET)[:4]),
+            change="Detect the events with another detector, and give what it found as JSON.",
+        )
     return known
 
 

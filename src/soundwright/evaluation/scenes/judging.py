@@ -17,6 +17,7 @@ from soundwright.core.files import hash_bytes, hash_file
 from soundwright.core.progress import Meter
 from soundwright.core.records import Event, Record
 from soundwright.evaluation.collection import Item, read_collection
+from soundwright.evaluation.pairing import fold_prompt
 from soundwright.evaluation.scenes.cases import Benchmark, Case
 from soundwright.evaluation.scenes.pairs import FLOOR_DB, nearness
 
@@ -122,7 +123,7 @@ def match_sounds(benchmark: Benchmark, folder: Path) -> Matched:
     ids = {case.id for case in benchmark.cases}
     by_prompt: dict[str, list[str]] = {}
     for case in benchmark.cases:
-        by_prompt.setdefault(_plain(case.prompt), []).append(case.id)
+        by_prompt.setdefault(fold_prompt(case.prompt), []).append(case.id)
     found: dict[str, list[tuple[tuple[int, str], Item]]] = {case.id: [] for case in benchmark.cases}
     unknown = []
     for item in read_collection(folder).items:
@@ -130,7 +131,9 @@ def match_sounds(benchmark: Benchmark, folder: Path) -> Matched:
         if named is not None:
             owners, number = [named[0]], named[1]
         else:
-            owners = [one for prompt in item.prompts for one in by_prompt.get(_plain(prompt), ())]
+            owners = [
+                one for prompt in item.prompts for one in by_prompt.get(fold_prompt(prompt), ())
+            ]
             number = item.seed or 0
         for owner in owners:
             found[owner].append(((number, item.name), item))
@@ -185,7 +188,3 @@ def _case_of(stem: str, ids: set[str]) -> tuple[str, int] | None:
     if match is None or match["case"] not in ids or match["sample"] is None:
         return None
     return match["case"], int(match["sample"])
-
-
-def _plain(prompt: str) -> str:
-    return " ".join(prompt.split()).casefold()

@@ -8,7 +8,7 @@ from html import escape
 from soundwright.evaluation.scenes.results import (
     CaseResult,
     SceneResults,
-    say_figure,
+    say_quality,
     tabulate,
 )
 
@@ -26,12 +26,10 @@ th { font-weight: 600 } .wrong { color: #a32020 } .scroll { overflow-x: auto }
 def write_page(results: SceneResults) -> str:
     """The page as HTML text."""
     title = f"Controllability of {results.system}"
-    quality = results.quality
-    psds = quality.psds_unavailable or f"{quality.psds:.3f}"
     facts = [
         f"{results.prompts} prompts, {results.sounds} sounds, benchmark {results.benchmark}.",
-        f"Judge: {results.judge} ({results.judge_identity}); on true scenes event F1 "
-        f"{say_figure(quality.event_f1, interval=True)}, PSDS {psds}.",
+        f"Judge: {results.judge} ({results.judge_identity}); on true scenes "
+        f"{say_quality(results.quality)}.",
         f"The constant system always makes: {results.constant}. {results.rule}",
         "Brackets are 95 % intervals over prompts. Truth is the judge on true scenes. An axis is "
         "withheld where sensitivity + specificity - 1 is below 0.5.",
@@ -41,9 +39,10 @@ def write_page(results: SceneResults) -> str:
     parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(fact)}</p>" for fact in facts)]
     for heading, rows in (("What prompts ask for", results.rows), ("Minimal pairs", results.pairs)):
         if rows:
-            parts += [f"<h2>{heading}</h2>", _table(*tabulate(rows, against=against))]
+            names, table = tabulate(rows, against=against)
+            parts += [f"<h2>{heading}</h2>", _table(names, [map(escape, cells) for cells in table])]
     problems = [
-        (system, problem.name, problem.reason)
+        map(escape, (system, problem.name, problem.reason))
         for system, listed in (
             (results.system, results.problems),
             (results.against, results.against_problems),
@@ -58,16 +57,15 @@ def write_page(results: SceneResults) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(names: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table that scrolls; cells are HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "\n".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><tr>{head}</tr>\n{body}</table></div>'
 
 
 def _cases(cases: Iterable[CaseResult]) -> str:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for case in cases:
         for sample in case.samples:
             heard = ", ".join(
@@ -77,7 +75,6 @@ def _cases(cases: Iterable[CaseResult]) -> str:
                 name if holds else f'<span class="wrong">not {escape(name)}</span>'
                 for name, holds in sample.checks.items()
             )
-            cells = (escape(case.id), escape(case.prompt), escape(heard or "nothing"), checks)
-            rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("case", "prompt", "heard, s", "checks"))
-    return f'<div class="scroll"><table><tr>{head}</tr>\n{"".join(rows)}</table></div>'
+            said = (case.id, case.prompt, heard or "nothing")
+            rows.append((*map(escape, said), checks))
+    return _table(("case", "prompt", "heard, s", "checks"), rows)

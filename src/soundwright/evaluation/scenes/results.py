@@ -113,6 +113,12 @@ def say_figure(figure: Figure | None, *, interval: bool = False) -> str:
     return f"{figure.value:.2f} [{figure.low:.2f} {figure.high:.2f}]"
 
 
+def say_quality(quality: JudgeQuality) -> str:
+    """How the judge does on true scenes: "event F1 0.89 [0.87 0.91], PSDS 0.512"."""
+    psds = quality.psds_unavailable or f"{quality.psds:.3f}"
+    return f"event F1 {say_figure(quality.event_f1, interval=True)}, PSDS {psds}"
+
+
 def _cells(row: Row, *, against: bool) -> list[str]:
     measure = row.measure if not row.outcomes else f"{row.measure} (won/even/lost {row.outcomes})"
     units = row.prompts if row.system is None else row.system.units

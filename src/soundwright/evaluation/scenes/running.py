@@ -157,9 +157,8 @@ def _quality(
     matches = [
         match_events(case.scene.events, controls.trials[case.id].truth.events) for case in cases
     ]
-    both = np.array([2.0 * one.both for one in matches])
-    total = np.array([2.0 * one.both + one.only_true + one.only_heard for one in matches])
-    figure = ratio_figure(both, total) if total.sum() else None
+    parts, wholes = np.array([one.f1_parts for one in matches], np.float64).reshape(-1, 2).T
+    figure = ratio_figure(parts, wholes) if wholes.sum() else None
     unavailable = why_unavailable()
     if unavailable:
         return JudgeQuality(event_f1=figure, psds_unavailable=unavailable)

@@ -205,8 +205,7 @@ def _measure(
         error = 0.0 if onset is None else abs(onset - demands.onset)
         amounts["onset error where heard"] = Amount(error, float(onset is not None))
         matches = match_events(case.scene.events, heard, offsets=demands.offset is not None)
-        missed = matches.only_true + matches.only_heard
-        amounts["event F1 at 200 ms"] = Amount(2 * matches.both, 2 * matches.both + missed)
+        amounts["event F1 at 200 ms"] = Amount(*matches.f1_parts)
     return amounts
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +22,6 @@ from soundwright.evaluation.scenes.events import Span, join_spans, match_segment
 from soundwright.evaluation.scenes.figures import Figure, ratio_figure
 
 Task = Literal["ordering", "duration", "frequency", "timestamp"]
-TASKS: tuple[Task, ...] = get_args(Task)
 MEASURE: Mapping[Task, str] = {
     "ordering": "OER",
     "duration": "DUR",
@@ -84,9 +83,17 @@ def read_requests(file: Path, task: Task) -> dict[str, Request]:
     for name, request in requests.items():
         values = [value for found in request.event.values() for value in found]
         if not values or any(isinstance(value, tuple) != with_spans for value in values):
-            raise UserError(f"{name} in {file} is no prompt about {task}.")
+            raise UserError(
+                f"{name} in {file} is no prompt about {task}.",
+                expected=f"{task}_caption.json of AudioTime's test set",
+                change="Give the file of this task, or the --task of this file.",
+            )
         if task == "ordering" and len(request.event) != 2:
-            raise UserError(f"{name} in {file} has {len(request.event)} events, not two.")
+            raise UserError(
+                f"{name} in {file} has {len(request.event)} events.",
+                expected="two, of which one comes before the other",
+                change="Leave this prompt out of the file.",
+            )
     return requests
 
 
@@ -195,7 +202,7 @@ def _timestamp(request: Request, found: Mapping[str, Sequence[Span]]) -> tuple[f
         [event for label, spans in found.items() for event in _events(label, spans)],
         segment=SEGMENT_S,
     )
-    return 2 * matches.both, 2 * matches.both + matches.only_true + matches.only_heard
+    return matches.f1_parts
 
 
 def _events(label: str, spans: Sequence[float | Span]) -> list[Event]:

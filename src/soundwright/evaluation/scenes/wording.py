@@ -49,7 +49,7 @@ def say_count(label: str, count: int, rng: np.random.Generator) -> str:
 
 def say_duration(label: str, seconds: int, rng: np.random.Generator) -> str:
     """So long: "rain falls for three seconds", "three seconds of rain"."""
-    long = f"{NUMBERS[seconds]} second{'s' if seconds > 1 else ''}"
+    long = _so_long(seconds)
     said = clause(label)
     return _pick(
         rng,
@@ -61,7 +61,7 @@ def say_duration(label: str, seconds: int, rng: np.random.Generator) -> str:
 
 def say_onset(label: str, seconds: int, rng: np.random.Generator) -> str:
     """One event at a time: "after two seconds of silence a dog barks once"."""
-    long = f"{NUMBERS[seconds]} second{'s' if seconds > 1 else ''}"
+    long = _so_long(seconds)
     said = f"{clause(label)} once"
     return _pick(
         rng,
@@ -79,6 +79,10 @@ def say_span(label: str, start: int, end: int, rng: np.random.Generator) -> str:
         f"{said} from {start} to {end} seconds",
         f"{said} from second {NUMBERS[start]} to second {NUMBERS[end]}",
     )
+
+
+def _so_long(seconds: int) -> str:
+    return f"{NUMBERS[seconds]} second{'s' if seconds > 1 else ''}"
 
 
 def _pick(rng: np.random.Generator, *options: str) -> str:

@@ -181,7 +181,11 @@ def read_study(folder: Path) -> Study:
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{path} does not hold: {where}: {fault['msg']}.") from error
+        raise UserError(
+            f"{path} does not hold: {where}: {fault['msg']}.",
+            expected="study.json as soundwright study plan writes it",
+            change="Bring back a copy of it, or plan the study anew.",
+        ) from error
 
 
 def verify_copies(folder: Path, study: Study) -> None:
