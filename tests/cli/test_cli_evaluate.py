@@ -126,10 +126,10 @@ def test_audiocaps_is_measured_by_concepts_and_by_words_of_time(command, tmp_pat
         "temporal": (2, 2),
         "non-temporal": (7, 7),
     }
-    assert "by concepts: 4 single concept, 5 multiple concepts" in result.stdout
-    assert "by temporal: 2 temporal, 7 non-temporal" in result.stdout
+    assert "by number of concepts: 4 single concept, 5 multiple concepts" in result.stdout
+    assert "by words of time: 2 temporal, 7 non-temporal" in result.stdout
     page = (tmp_path / "all" / "report.html").read_text()
-    assert "<h2>By concepts</h2>" in page
+    assert "<h2>By number of concepts</h2>" in page
     assert "multiple concepts (5)" in page
     for score in parts["single concept"]["scores"]:
         assert score["interval"]["low"] < score["interval"]["high"]

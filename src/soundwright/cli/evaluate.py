@@ -218,9 +218,11 @@ def _show(results: Results, verdicts: list[Verdict], path: Path) -> None:
 
 
 def _show_subsets(results: Results) -> None:
+    from soundwright.evaluation.subsets import TITLES
+
     for split, parts in results.by_split().items():
         sizes = ", ".join(f"{part.generated} {part.name}" for part in parts)
-        emit_text(f"\nby {split}: {sizes}")
+        emit_text(f"\n{TITLES[split]}: {sizes}")
         emit_table(
             ("metric", "better", *(head for part in parts for head in (part.name, "95 %"))),
             (

@@ -6,7 +6,6 @@ subset are the references of its sounds.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
@@ -15,6 +14,7 @@ from soundwright.core.errors import UserError
 from soundwright.evaluation.collection import Item
 from soundwright.evaluation.pairing import Pairing
 from soundwright.evaluation.sides import Sample, Sides
+from soundwright.text.concepts import count_concepts, is_temporal
 
 Split = Literal["concepts", "temporal"]
 SPLITS: Mapping[Split, tuple[str, str]] = MappingProxyType(
@@ -24,31 +24,12 @@ SPLITS: Mapping[Split, tuple[str, str]] = MappingProxyType(
     }
 )
 """The names of the two subsets of each split; every prompt is in one of them."""
+TITLES: Mapping[Split, str] = MappingProxyType(
+    {"concepts": "by number of concepts", "temporal": "by words of time"}
+)
 
-TEMPORAL_WORDS = ("while", "before", "after", "then", "followed")
-"""Tango 2, section 4.1, strategy 3."""
 COUNT_KEY = "concept_count"
 """Of a clip's metadata: how many concepts a language model, or a person, counted."""
-
-_TEMPORAL = re.compile(rf"\b(?:{'|'.join(TEMPORAL_WORDS)})\b", re.IGNORECASE)
-_JOINT = re.compile(
-    r"[,;.]|\b(?:and|while|as|then|before|after|with|during|followed(?:\s+by)?)\b", re.IGNORECASE
-)
-_WORD = re.compile(r"[^\W\d_]{2,}")
-
-
-def is_temporal(caption: str) -> bool:
-    """Whether a caption has one of `TEMPORAL_WORDS`."""
-    return bool(_TEMPORAL.search(caption))
-
-
-def count_concepts(caption: str) -> int:
-    """How many events a caption names, by its joints: commas, "and", "while", "followed by" ...
-
-    The paper asked GPT-4 and found rules wanting; this one gives the counts of the paper's own
-    examples, and stands in where nobody has counted.
-    """
-    return max(1, sum(bool(_WORD.search(part)) for part in _JOINT.split(caption)))
 
 
 def read_counts(

@@ -24,11 +24,13 @@ from soundwright.evaluation.report.tables import (
     table_verdicts,
 )
 from soundwright.evaluation.results import Results
+from soundwright.evaluation.subsets import TITLES
 
 REPORT_FILE = "report.html"
 SUBSETS_ARE = (
     "Some of the sounds and their references, measured by themselves. Fréchet distances and "
-    "inception scores depend on how many sounds there are: compare systems, not these columns."
+    "inception scores depend on how many sounds there are, a kernel distance on how far the "
+    "references lie apart: compare systems by them, not these columns."
 )
 
 
@@ -92,7 +94,8 @@ def _body(
         f'<p class="note">Controls, by the same encoders: {controls}.</p>'
     )
     parts += [
-        f"<h2>By {escape(split)}</h2><p class=quiet>{SUBSETS_ARE}</p>{table_subsets(subsets)}"
+        f"<h2>{TITLES[split].capitalize()}</h2><p class=quiet>{SUBSETS_ARE}</p>"
+        + table_subsets(subsets)
         for split, subsets in results.by_split().items()
     ]
     metrics = clip_metrics(results)
