@@ -25,7 +25,7 @@ from torch import Tensor
 
 from soundwright.core.progress import Meter
 from soundwright.core.protocols import TextEncoder, TokenBatch
-from soundwright.data.segments import TokenSegments
+from soundwright.data.frame_segments import TokenSegments
 from soundwright.data.store import TokenStore
 from soundwright.evaluation.sweeps.plan import check_rows, plan_runs
 from soundwright.evaluation.sweeps.running import held_out_clips, read_claim

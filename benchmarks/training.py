@@ -51,8 +51,8 @@ from soundwright.core.devices import autocast, choose_device
 from soundwright.core.files import hash_bytes
 from soundwright.core.protocols import StepContext, TextStates, TokenBatch
 from soundwright.core.seeding import torch_stream
+from soundwright.data.frame_segments import FrameSegmentConfig, TokenSegments
 from soundwright.data.importers.folder import import_folder
-from soundwright.data.segments import TokenSegmentConfig, TokenSegments
 from soundwright.data.tokens import tokenize
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.lm.objective import masked_cross_entropy
@@ -307,7 +307,7 @@ class TrainingBench:
         manifest = import_folder(folder / "sounds").manifest
         store = tokenize(manifest, self._codec, folder / "tokens", device=self._device)
         text.encode(texts)
-        segments = TokenSegmentConfig(
+        segments = FrameSegmentConfig(
             batch=self._options.batch, duration=self._options.seconds, bucket=self.steps
         )
         return Folder(files, texts, TokenSegments(store, segments, seed=0))

@@ -9,15 +9,10 @@ from data_sounds import RATE
 from test_data_tokens import MeanCodec
 
 from soundwright.core.errors import UserError
+from soundwright.data.frame_segments import FrameSegmentConfig, TokenSegments
 from soundwright.data.manifest import clip_path, read_clip
 from soundwright.data.ordering import DrawOrder
-from soundwright.data.segments import (
-    AudioSegments,
-    SegmentConfig,
-    TokenSegmentConfig,
-    TokenSegments,
-    crop_start,
-)
+from soundwright.data.segments import AudioSegments, SegmentConfig, crop_start
 from soundwright.data.selection import CaptionChoice
 from soundwright.data.tokens import tokenize
 
@@ -247,9 +242,9 @@ def store(tmp_path, corpus):
 
 
 def token_segments(store, seed=3, **options):
-    names = TokenSegmentConfig.model_fields
+    names = FrameSegmentConfig.model_fields
     values = {name: options.pop(name) for name in list(options) if name in names}
-    config = TokenSegmentConfig(**{"batch": 4, "duration": 0.2, **values})
+    config = FrameSegmentConfig(**{"batch": 4, "duration": 0.2, **values})
     return TokenSegments(store, config, seed=seed, **options)
 
 

@@ -10,8 +10,10 @@ from torch import nn
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TokenCodec
 from soundwright.core.records import Caption
+from soundwright.data.encoding import identify_codec
 from soundwright.data.manifest import clip_path, read_clip
-from soundwright.data.tokens import TokenStore, identify_codec, tokenize
+from soundwright.data.store import TokenStore
+from soundwright.data.tokens import tokenize
 
 
 class MeanCodec(nn.Module):
@@ -126,7 +128,7 @@ def test_a_run_killed_before_its_index_only_lacks_that(tmp_path, corpus, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("soundwright.data.tokens.write_index", kill)
+        patch.setattr("soundwright.data.encoding.write_index", kill)
         with pytest.raises(KeyboardInterrupt):
             tokenize(corpus, MeanCodec(), out)
     tokenize(corpus, MeanCodec(stop_after=0), out)
@@ -197,7 +199,7 @@ def test_a_store_is_pickled_without_its_tokens(tmp_path, make_corpus):
     store = tokenize(corpus, MeanCodec(), tmp_path / "t")
     again = pickle.loads(pickle.dumps(store))
     assert torch.equal(again.read(corpus.clips[0].id), store.read(corpus.clips[0].id))
-    assert "_tokens" not in store.__getstate__()
+    assert "_rows" not in store.__getstate__()
 
 
 @pytest.mark.parametrize(

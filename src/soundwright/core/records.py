@@ -88,6 +88,22 @@ class Location(Record):
     """Where the clip begins within the file, in seconds."""
 
 
+class Part(Record):
+    """One of the sounds of a mixture."""
+
+    location: Location
+    duration: float = Field(gt=0)
+    """Seconds taken from it."""
+    onset: float = Field(default=0.0, ge=0)
+    """Where it begins in the mixture, in seconds."""
+
+
+class Mixture(Location):
+    """Two sounds, mixed when they are read; the fields of `Location` are those of the first."""
+
+    parts: tuple[Part, Part]
+
+
 class Drop(Record):
     """Why a stage would leave a clip out. Filters annotate; only a selection decides."""
 
@@ -102,9 +118,10 @@ class Clip(Record):
 
     id: str
     source: Source
-    location: Location
+    location: Mixture | Location
     pcm_hash: str
-    """SHA-256 of the decoded samples (float32, interleaved) and the sample rate."""
+    """SHA-256 of the decoded samples (float32, interleaved) and the sample rate; of a mixture, one
+    that follows from those of its parts and from how they are mixed."""
     duration: float = Field(gt=0)
     sample_rate: int = Field(gt=0)
     channels: int = Field(default=1, ge=1)

@@ -1,8 +1,8 @@
-"""The journal of a tokenize run: what is safely on the disk, so that a killed run continues.
+"""The journal of an encoding run: what is safely on the disk, so that a killed run continues.
 
-Tokens are appended to `tokens.npy.part`, and what is in it is noted in `journal.jsonl`, always
-after the tokens have reached the disk. A run that finds a journal cuts the tokens back to what it
-says and goes on behind.
+Frames are appended to `tokens.npy.part` or `latents.npy.part`, and what is in it is noted in
+`journal.jsonl`, always after the frames have reached the disk. A run that finds a journal cuts the
+frames back to what it says and goes on behind.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from soundwright.core.errors import UserError
 from soundwright.core.files import disk_error, sync_folder
-from soundwright.data.store import TOKENS_NAME, Skipped, StoreInfo
+from soundwright.data.store import FrameInfo, Skipped
 
 COMMIT_INTERVAL_S = 1.0
 
@@ -32,19 +32,20 @@ def journal_path(folder: Path) -> Path:
     return folder / "journal.jsonl"
 
 
-class TokenJournal:
-    """The growing token file, and the note of what is safely in it.
+class FrameJournal:
+    """The growing file of frames, and the note of what is safely in it.
 
     Attributes:
         done: Number of clips dealt with.
         frames: Frames by clip id, in the order of the file.
-        skipped: Clips without tokens.
+        skipped: Clips without frames.
     """
 
-    def __init__(self, folder: Path, info: StoreInfo, fingerprint: str) -> None:
+    def __init__(self, folder: Path, info: FrameInfo, fingerprint: str) -> None:
         self.folder, self.info, self.fingerprint = folder, info, fingerprint
         self.path = journal_path(folder)
-        self.part = folder / f"{TOKENS_NAME}.part"
+        self.finished = folder / info.file_name
+        self.part = folder / f"{info.file_name}.part"
         self.done = 0
         self.frames: dict[str, int] = {}
         self.skipped: list[Skipped] = []
@@ -58,10 +59,9 @@ class TokenJournal:
             with ExitStack() as opened:
                 self._notes = opened.enter_context(self.path.open("ab+"))
                 notes = self._read_notes()
-                finished = self.folder / TOKENS_NAME
-                if notes and finished.is_file():
-                    # Killed between the renaming of the tokens and the index.
-                    finished.replace(self.part)
+                if notes and self.finished.is_file():
+                    # Killed between the renaming of the file and the index.
+                    self.finished.replace(self.part)
                 mode = "rb+" if self.part.is_file() else "wb+"
                 self._rows = opened.enter_context(self.part.open(mode))
                 self._recover(notes)
@@ -86,16 +86,15 @@ class TokenJournal:
             self._rows.close()
             self._notes.close()
 
-    def append(self, tokens: dict[str, Tensor], skipped: Sequence[Skipped]) -> None:
-        """Add the tokens [K, T] of the next clips, and those that are skipped among them."""
+    def append(self, frames: Mapping[str, Tensor], skipped: Sequence[Skipped]) -> None:
+        """Add the frames [T, width] of the next clips, and those that are skipped among them."""
         note = {
-            "frames": {clip_id: codes.shape[1] for clip_id, codes in tokens.items()},
+            "frames": {clip_id: len(rows) for clip_id, rows in frames.items()},
             "skipped": [asdict(item) for item in skipped],
         }
         try:
-            for codes in tokens.values():
-                rows = codes.numpy().T.astype(self.info.dtype, order="C")
-                self._rows.write(rows.tobytes())
+            for rows in frames.values():
+                self._rows.write(rows.numpy().astype(self.info.dtype).tobytes())
             self._waiting.append(_note_line(note))
             self._count(note)
             if time.monotonic() - self._committed > COMMIT_INTERVAL_S:
@@ -104,7 +103,7 @@ class TokenJournal:
             raise disk_error(self.folder, error) from error
 
     def finish(self) -> None:
-        """Complete the token file and give it its name."""
+        """Complete the file of frames and give it its name."""
         try:
             self._commit()
             self._rows.seek(0)
@@ -112,7 +111,7 @@ class TokenJournal:
             self._rows.flush()
             os.fsync(self._rows.fileno())
             self._rows.close()
-            self.part.replace(self.folder / TOKENS_NAME)
+            self.part.replace(self.finished)
             sync_folder(self.folder)
         except OSError as error:
             raise disk_error(self.folder, error) from error
@@ -124,7 +123,7 @@ class TokenJournal:
         if not lines or not lines[0].endswith(b"\n"):
             return []
         if lines[0] != _note_line({"fingerprint": self.fingerprint}):
-            raise other_store(self.folder)
+            raise other_store(self.folder, self.info)
         return lines
 
     def _recover(self, notes: Sequence[bytes]) -> None:
@@ -132,7 +131,7 @@ class TokenJournal:
         self._write_header(0)
         header_end = self._rows.tell()
         there = self._rows.seek(0, os.SEEK_END) - header_end
-        row_size = self.info.codebooks * self.info.dtype.itemsize
+        row_size = self.info.width * self.info.dtype.itemsize
         kept = len(notes[0]) if notes else 0
         for line in notes[1:]:
             if not line.endswith(b"\n"):
@@ -171,7 +170,7 @@ class TokenJournal:
             {
                 "descr": np.lib.format.dtype_to_descr(self.info.dtype),
                 "fortran_order": False,
-                "shape": (frames, self.info.codebooks),
+                "shape": (frames, self.info.width),
             },
         )
 
@@ -180,9 +179,9 @@ def _note_line(note: dict[str, Any]) -> bytes:
     return json.dumps(note, ensure_ascii=False).encode() + b"\n"
 
 
-def other_store(folder: Path) -> UserError:
-    """The error for a folder that holds other tokens than the wanted ones."""
+def other_store(folder: Path, info: FrameInfo) -> UserError:
+    """The error for a folder that holds other frames than the wanted ones."""
     return UserError(
-        f"{folder} holds the tokens of other clips, of another codec or of other settings.",
+        f"{folder} holds the {info.kind}s of other clips, of another codec or of other settings.",
         change="Choose another folder, or remove this one.",
     )

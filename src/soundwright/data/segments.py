@@ -1,4 +1,4 @@
-"""Batches of crops: waveforms for codecs, tokens with captions for language models.
+"""Batches of crops: waveforms for codecs; `frame_segments.py` has those of tokens and latents.
 
 A batch is a pure function of (seed, index, rank, ranks). Draw number p = index * batch + place is
 the same whatever the number of ranks, and each rank takes its share of the places. What a draw
@@ -19,19 +19,15 @@ from torch import Tensor
 
 from soundwright.core.config import Config
 from soundwright.core.errors import AudioError, UserError
-from soundwright.core.protocols import AudioBatch, TokenBatch
+from soundwright.core.protocols import AudioBatch
 from soundwright.core.records import Clip
 from soundwright.core.seeding import numpy_stream, torch_stream
 from soundwright.data.bad_clips import BadClips
 from soundwright.data.manifest import Manifest, read_clip
-from soundwright.data.ordering import DrawOrder, bucket_by_length
-from soundwright.data.selection import CaptionChoice, choose_caption
-from soundwright.data.store import TokenStore
+from soundwright.data.ordering import DrawOrder
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 """Augments one item [C, N], drawing only from the generator; keeps the shape."""
-ClipText = Callable[[Clip, np.random.Generator], str]
-"""The text of a clip for one draw."""
 
 
 class SegmentConfig(Config):
@@ -53,17 +49,6 @@ class SegmentConfig(Config):
     max_bad_rate: float = Field(default=0.05, ge=0, le=1)
     """Bad files, as a part of all clips, above which the work stops; one is always borne, unless
     this is 0."""
-
-
-class TokenSegmentConfig(SegmentConfig):
-    """What a batch of tokens holds."""
-
-    duration: float | None = Field(default=10.0, gt=0)
-    captions: CaptionChoice = CaptionChoice()
-    bucket: int = Field(default=1, ge=1)
-    """So many batches are drawn together and dealt by length, so that a batch needs little padding
-    and is no longer than its longest clip; 1 leaves the draws as they come. RR then compares sounds
-    of like length only."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +135,7 @@ class AudioSegments:
         Raises:
             UserError: A batch cannot be divided by the number of ranks.
         """
-        return _share(self, rank, ranks)
+        return share_batches(self, rank, ranks)
 
     @property
     def per_epoch(self) -> int:
@@ -169,7 +154,7 @@ class AudioSegments:
             if self.config.duration is None
             else round(self.config.duration * self.sample_rate)
         )
-        waveform, mask = _stack([samples for _, samples in drawn], length)
+        waveform, mask = stack_crops([samples for _, samples in drawn], length)
         return AudioBatch(waveform, mask, tuple(clip.id for clip, _ in drawn))
 
     def _draw(self, position: int) -> tuple[Clip, Tensor]:
@@ -219,107 +204,7 @@ class AudioSegments:
         return self._kept[clip.id][:, first:last].clone()
 
 
-class TokenSegments:
-    """Stored codec tokens cut to one length, with captions: `Batches[TokenBatch]`.
-
-    Args:
-        store: Where the tokens are.
-        config: What a batch holds.
-        seed: Of all streams.
-        clips: The clips to draw from, all in `store`; None draws from all of it.
-        rank: Number of this process.
-        ranks: Number of processes.
-        weights: Of the clips, see `DrawOrder`.
-        text: Makes the text of a draw; None chooses a caption by `config.captions`.
-    """
-
-    def __init__(
-        self,
-        store: TokenStore,
-        config: TokenSegmentConfig,
-        *,
-        seed: int,
-        clips: Sequence[Clip] | None = None,
-        rank: int = 0,
-        ranks: int = 1,
-        weights: Sequence[float] | None = None,
-        text: ClipText | None = None,
-    ) -> None:
-        self.store, self.config, self.seed, self.text = store, config, seed, text
-        self.clips = tuple(store.manifest.clips if clips is None else clips)
-        missing = [clip.id for clip in self.clips if clip.id not in store]
-        if missing:
-            raise UserError(
-                f"{len(missing)} clips, such as {missing[0]}, have no tokens in {store.folder}.",
-                change="Tokenize the manifest that they belong to.",
-            )
-        self.share = Share(config.batch, rank, ranks)
-        self.order = DrawOrder(len(self.clips), seed, weights=weights, shuffle=config.shuffle)
-
-    def for_rank(self, rank: int, ranks: int) -> Self:
-        """The same batches, of which one of `ranks` processes takes its share.
-
-        Raises:
-            UserError: A batch cannot be divided by the number of ranks.
-        """
-        return _share(self, rank, ranks)
-
-    @property
-    def per_epoch(self) -> int:
-        """Batches in which every clip has been drawn once."""
-        return -(-self.order.count // self.config.batch)
-
-    def __getitem__(self, index: int) -> TokenBatch:
-        """This rank's share of batch `index`."""
-        wanted = self.config.duration
-        length = None if wanted is None else round(wanted * self.store.info.frame_rate)
-        batch = self._positions(index, length)
-        clips: list[Clip] = []
-        crops: list[Tensor] = []
-        texts: list[str] = []
-        for position in self.share.of(batch):
-            clip = self.clips[self.order[position]]
-            clips.append(clip)
-            crops.append(self._crop(clip, length, position))
-            texts.append(self._text(clip, position))
-        if length is None or self.config.bucket > 1:
-            # Over the batches of all ranks, so that their shapes are the same.
-            length = max(self._frames(position, length) for position in batch)
-        tokens, mask = _stack(crops, length)
-        return TokenBatch(tokens, mask, tuple(texts), tuple(clip.id for clip in clips))
-
-    def _positions(self, index: int, length: int | None) -> Sequence[int]:
-        """The draws of batch `index`, over all ranks."""
-        size, bucket = self.config.batch, self.config.bucket
-        if bucket == 1:
-            return range(index * size, (index + 1) * size)
-        window, number = divmod(index, bucket)
-        first = window * bucket * size
-        lengths = [self._frames(first + place, length) for place in range(bucket * size)]
-        stream = numpy_stream(self.seed, "bucket", window)
-        return [first + place for place in bucket_by_length(lengths, size, stream)[number]]
-
-    def _frames(self, position: int, length: int | None) -> int:
-        """At most so many frames has the crop of a draw."""
-        frames = self.store.frames(self.clips[self.order[position]].id)
-        return frames if length is None else min(frames, length)
-
-    def _crop(self, clip: Clip, length: int | None, position: int) -> Tensor:
-        if length is None:
-            return self.store.read(clip.id)
-        start, total = 0, self.store.frames(clip.id)
-        if self.config.crop == "random":
-            start = crop_start(total, length, self.config.min_ratio, self.seed, position)
-        return self.store.read(clip.id, start, min(start + length, total))
-
-    def _text(self, clip: Clip, position: int) -> str:
-        stream = numpy_stream(self.seed, "caption", position)
-        if self.text is not None:
-            return self.text(clip, stream)
-        return choose_caption(clip, self.config.captions, stream)
-
-
-def _share(batches: Any, rank: int, ranks: int) -> Any:
+def share_batches(batches: Any, rank: int, ranks: int) -> Any:
     """A copy of segments with another share."""
     shared = copy.copy(batches)
     shared.share = Share(batches.config.batch, rank, ranks)
@@ -332,12 +217,20 @@ def crop_start(total: int, length: int, min_ratio: float, seed: int, position: i
     return int(numpy_stream(seed, "crop", position).integers(0, last + 1)) if last > 0 else 0
 
 
-def _stack(rows: Sequence[Tensor], length: int) -> tuple[Tensor, Tensor]:
-    """[., n] each to [B, ., length] with zeros behind the end, and the mask [B, length]."""
-    stacked = rows[0].new_zeros(len(rows), rows[0].shape[0], length)
-    mask = torch.zeros(len(rows), length, dtype=torch.bool)
-    for number, row in enumerate(rows):
-        valid = min(row.shape[1], length)
-        stacked[number, :, :valid] = row[:, :valid]
+def stack_crops(
+    crops: Sequence[Tensor], length: int, beyond: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """[C, n, ...] each to [B, C, length, ...], and the mask [B, length] of what lies in a crop.
+
+    Behind a crop's end stands `beyond` [C, 1, ...], or zeros.
+    """
+    first = crops[0]
+    stacked = first.new_zeros(len(crops), first.shape[0], length, *first.shape[2:])
+    if beyond is not None:
+        stacked += beyond
+    mask = torch.zeros(len(crops), length, dtype=torch.bool)
+    for number, crop in enumerate(crops):
+        valid = min(crop.shape[1], length)
+        stacked[number, :, :valid] = crop[:, :valid]
         mask[number, :valid] = True
     return stacked, mask
