@@ -36,6 +36,11 @@ from soundwright.training.states import flatten, restore
         ("cosine", 8, 0.5),
         ("cosine", 12, 0.0),
         ("cosine", 20, 0.0),
+        ("linear", 2, 0.5),
+        ("linear", 4, 1.0),
+        ("linear", 6, 0.75),
+        ("linear", 12, 0.0),
+        ("linear", 20, 0.0),
         ("inverse_sqrt", 2, 0.5),
         ("inverse_sqrt", 4, 1.0),
         ("inverse_sqrt", 16, 0.5),
@@ -48,7 +53,7 @@ def test_schedules_have_literal_values(kind, step, scale):
     assert scale_at(config, step, 12) == pytest.approx(scale, abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["cosine", "inverse_sqrt", "constant"])
+@pytest.mark.parametrize("kind", ["cosine", "linear", "inverse_sqrt", "constant"])
 def test_schedules_without_warm_up_begin_at_the_full_rate(kind):
     config = ScheduleConfig(kind=kind, warmup=0)
     assert scale_at(config, 0, 10) == 1.0
