@@ -7,8 +7,6 @@ from soundwright.evaluation.pairing import Pairing
 from soundwright.evaluation.sides import Sample, Sides
 from soundwright.evaluation.subsets import (
     COUNT_KEY,
-    count_concepts,
-    is_temporal,
     read_counts,
     take_subsets,
     warn_of_promptless,
@@ -27,37 +25,6 @@ SIDES = Sides.of(
     ],
     ["a-real", "a-real", "b-real", "c-real", "d-real", "all", "nobody's"],
 )
-
-
-@pytest.mark.parametrize(
-    ("caption", "count"),
-    [
-        # The examples of the paper's Table 6, and of its text.
-        (
-            "An aircraft engine runs and vibrates, metal spinning and grinding occur, and the "
-            "engine accelerates and fades into the distance",
-            6,
-        ),
-        (
-            "Bubbles gurgling and water spraying as a man speaks softly while crowd of people talk "
-            "in the background",
-            4,
-        ),
-        ("A man talking then meowing and hissing", 3),
-        ("A woman speaks while cooking", 2),
-        ("A dog barks", 1),
-        ("Rain falls followed by thunder, and then wind.", 3),
-        ("", 1),
-    ],
-)
-def test_concepts_are_counted_as_in_the_examples_of_the_paper(caption, count):
-    assert count_concepts(caption) == count
-
-
-def test_words_of_time_are_whole_words():
-    assert is_temporal("Rain, Then thunder")
-    assert is_temporal("A bang followed by a shout")
-    assert not is_temporal("An authentic engine in the aftermath, following a beforehand")
 
 
 def names(parts):

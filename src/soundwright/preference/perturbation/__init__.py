@@ -1,0 +1,1 @@
+"""Captions that are somewhat wrong: by a language model, or by rules."""
