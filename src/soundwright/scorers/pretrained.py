@@ -19,9 +19,11 @@ from soundwright.core.errors import CheckpointError, MissingWeightsError
 from soundwright.core.files import cache_folder, hash_bytes
 from soundwright.core.hub import fetch_file, first_line
 from soundwright.core.pickles import read_pickle, refuse_pointer
+from soundwright.scorers.keras_weights import SUFFIX as KERAS_SUFFIX
+from soundwright.scorers.keras_weights import read_keras
 
 WHAT = "audio encoder"
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".h5")
 Rename = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
@@ -48,9 +50,9 @@ def load_published(
     Args:
         network: Ours.
         published: What it is filled with if nothing else is asked for.
-        weights: Another file (safetensors, or a pickle, read in safe mode), a folder that holds
-            one, or owner/name of a repository on the hub; None is the published file, from the
-            cache or its address.
+        weights: Another file (safetensors, HDF5 of Keras, or a pickle, read in safe mode), a
+            folder that holds one, or owner/name of a repository on the hub; None is the published
+            file, from the cache or its address.
         rename: Turns the checkpoint's names into the network's.
 
     Returns:
@@ -78,6 +80,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     """The state dictionary in a checkpoint, alone or under the key "model" or "state_dict".
 
     Raises:
+        MissingWeightsError: What reads such files is not installed.
         CheckpointError: The file is missing, damaged, would run code, or holds something else.
     """
     if path.suffix == ".safetensors":
@@ -89,6 +92,9 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
                 f"{path} is damaged, or no safetensors ({first_line(error)}).",
                 change="Copy or fetch the file again.",
             ) from error
+    if path.suffix == KERAS_SUFFIX:
+        refuse_pointer(path)
+        return read_keras(path)
     held = read_pickle(path)
     for key in ("model", "state_dict"):
         if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
@@ -107,8 +113,13 @@ def hash_weights(network: nn.Module, *configurations: Config) -> str:
     return hash_bytes("\n".join(lines).encode())[:16]
 
 
+def kept_file(name: str) -> Path:
+    """Where a file of weights stands in the cache, or would stand."""
+    return cache_folder() / "encoders" / name
+
+
 def _standard(published: Published) -> Path:
-    path = cache_folder() / "encoders" / published.file
+    path = kept_file(published.file)
     if not path.is_file():
         fetch_address(published.address, path, published.digest)
     elif not _is_published(path, published):
