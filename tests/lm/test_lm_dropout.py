@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-from soundwright.lm.dropout import TextDropping, activation_dropout
+from soundwright.lm.dropout import TextDropping
+from soundwright.nn.dropout import activation_dropout
 
 CPU = torch.device("cpu")
 

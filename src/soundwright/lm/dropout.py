@@ -1,18 +1,13 @@
-"""The two kinds of dropping in training, each from a stream of its own.
-
-Hiding the text (classifier-free guidance training) is a decision about a whole step; dropout
-within the network is a draw for every activation.
-"""
+"""Hiding the text in training, for classifier-free guidance: a decision about a whole step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from soundwright.core.seeding import derive_seed, initialising, torch_stream
+from soundwright.core.seeding import torch_stream
 
 
 class TextDropping:
@@ -51,20 +46,3 @@ class TextDropping:
         """Continue from a saved position."""
         self._stream.set_state(state["stream"].cpu())
         self._step, self._dropped = int(state["step"]), bool(state["dropped"])
-
-
-@contextmanager
-def activation_dropout(seed: int, *names: str | int, device: torch.device) -> Iterator[None]:
-    """A block in which `nn.Dropout` draws from a named stream, on the CPU and on `device`.
-
-    The stream begins anew with each block: named by the step, it makes dropout a pure function of
-    the step, and a resumed run needs no state. Behind the block all generators stand as before.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(initialising(seed, *names))
-        if device.type == "cuda":
-            stack.enter_context(torch.random.fork_rng([device]))
-            torch.cuda.default_generators[
-                device.index if device.index is not None else torch.cuda.current_device()
-            ].manual_seed(derive_seed(seed, *names))
-        yield

@@ -14,7 +14,7 @@ from soundwright.core.config import Config
 from soundwright.core.errors import ConfigError
 from soundwright.core.protocols import StepContext, TextEncoder, TextStates, TokenBatch, Turn
 from soundwright.lm.contrastive import ContrastiveConfig, ContrastiveReport, contrast
-from soundwright.lm.dropout import TextDropping, activation_dropout
+from soundwright.lm.dropout import TextDropping
 from soundwright.lm.model import AudioLm, LmOutput
 from soundwright.lm.objective import CrossEntropy, masked_cross_entropy
 from soundwright.lm.patterns import TrainingSequence
@@ -24,6 +24,7 @@ from soundwright.lm.representations import (
     represent,
 )
 from soundwright.lm.similarity import RrConfig, RrReport, regularize
+from soundwright.nn.dropout import activation_dropout
 
 logger = logging.getLogger(__name__)
 

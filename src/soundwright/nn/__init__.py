@@ -1,1 +1,1 @@
-"""Layers that several systems share: matrices laid out and quantised for inference."""
+"""What several systems share: layers laid out and quantised for inference, adapters, dropout."""

@@ -1,0 +1,23 @@
+"""The library diffusers, which is an extra: asked for when it is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soundwright.core.errors import UserError
+
+
+def load_diffusers() -> Any:
+    """The module.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import diffusers
+    except ImportError as error:
+        raise UserError(
+            "Diffusion models need the package diffusers.",
+            change='Install it with pip install "soundwright[diffusion]".',
+        ) from error
+    return diffusers

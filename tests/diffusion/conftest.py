@@ -1,0 +1,70 @@
+"""A tiny U-Net, a text encoder without weights, and batches for both."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from soundwright.core.protocols import LatentBatch, TextStates
+from soundwright.core.seeding import torch_stream
+from soundwright.diffusion.network import LatentUnet, UnetConfig
+
+TEXT_WIDTH = 12
+
+
+class WordEncoder:
+    """One fixed random vector a word; a caption's states are those of its words."""
+
+    width = TEXT_WIDTH
+    identity = "words"
+
+    def encode(self, texts: Sequence[str]) -> TextStates:
+        words = [text.split() for text in texts]
+        length = max(map(len, words))
+        states = torch.zeros(len(texts), length, TEXT_WIDTH)
+        mask = torch.zeros(len(texts), length, dtype=torch.bool)
+        for row, sentence in enumerate(words):
+            for column, word in enumerate(sentence):
+                states[row, column] = torch.randn(TEXT_WIDTH, generator=torch_stream(0, word))
+                mask[row, column] = True
+        return TextStates(states, mask, states.sum(1))
+
+
+@pytest.fixture
+def encoder() -> WordEncoder:
+    return WordEncoder()
+
+
+@pytest.fixture
+def make_unet() -> Callable[..., LatentUnet]:
+    """Two levels of lively weights: the text matters, and so does the time."""
+
+    def make(seed: int = 1, **options) -> LatentUnet:
+        shape = {
+            "channels": 2, "widths": (8, 16), "attention": (False, True), "heads": (1, 2),
+            "layers": 1, "groups": 4, "text_width": TEXT_WIDTH, "cross_width": 8,
+        }  # fmt: skip
+        network = LatentUnet(UnetConfig.read({**shape, **options}), seed=seed).eval()
+        stream = torch_stream(seed, "lively")
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                if weight.dim() > 1 and "conv" not in name:
+                    scale = 1.5 / weight.shape[1] ** 0.5
+                    weight.copy_(scale * torch.randn(weight.shape, generator=stream))
+        return network
+
+    return make
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., LatentBatch]:
+    def make(texts: Sequence[str], lengths: Sequence[int], *, seed: int = 0, draws=None):
+        frames = max(lengths)
+        stream = torch_stream(seed, "latents")
+        mean = torch.randn(len(texts), 2, frames, 4, generator=stream)
+        deviation = 0.1 * torch.rand(mean.shape, generator=stream)
+        mask = torch.arange(frames) < torch.tensor(lengths)[:, None]
+        draws = range(len(texts)) if draws is None else draws
+        return LatentBatch(mean, deviation, mask, tuple(texts), draws=tuple(draws))
+
+    return make
