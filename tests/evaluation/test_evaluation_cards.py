@@ -80,6 +80,15 @@ def test_metrics_are_known_by_name_and_group():
         choose_metrics(["fd:pasts"])
 
 
+def test_openl3_measures_sets_and_as_stable_audio_metrics_does():
+    assert {"fd:openl3-env", "fd-inf:openl3-music", "kad:openl3-env"} <= METRICS.keys()
+    assert not [name for name in METRICS if name.endswith((":openl3-env-stable", "kl:openl3-env"))]
+    for name, content in (("stable-fd", "env"), ("stable-fd-music", "music")):
+        metric = METRICS[name]
+        assert (metric.kind, metric.encoder) == ("fd", f"openl3-{content}-stable")
+        assert not metric.is_offline
+
+
 def test_only_vggish_gives_fad_and_only_clap_a_clap_score():
     for name, metric in METRICS.items():
         assert ("fad" in name) == (metric.encoder.startswith("vggish") and ":" not in name)

@@ -265,7 +265,7 @@ def test_the_identity_tells_conventions_contents_and_inputs_apart():
     stable = OpenL3Network("stable-audio-metrics", 256)
     stable.load_state_dict(network("openl3", 256).state_dict())
     assert OpenL3(stable, "env", "v").identity != encoders[0].identity
-    assert OpenL3(stable, "env", "v").facts["gain"] == "peak at -1 dB"
+    assert OpenL3(stable, "env", "v").facts["gain"] == "peak of the mono sound at -1 dB"
 
 
 def test_unusable_sounds_and_absent_weights_are_named(monkeypatch, tmp_path):

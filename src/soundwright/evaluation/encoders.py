@@ -105,6 +105,15 @@ def _passt(convention: str) -> Loader:
     return load
 
 
+def _openl3(convention: str, content: Literal["env", "music"]) -> Loader:
+    def load(device: torch.device) -> AudioEncoder:
+        from soundwright.scorers.openl3 import load_openl3
+
+        return load_openl3(convention, content, device=device)
+
+    return load
+
+
 def _clap(name: str) -> EncoderChoice:
     """One of LAION's checkpoints."""
 
@@ -171,6 +180,22 @@ ENCODERS: Mapping[str, EncoderChoice] = MappingProxyType(
         "passt-stable": EncoderChoice(
             _passt("stable-audio-metrics"),
             "PaSST, peak at -1 dB, 10 s windows every 5 s, the last filled up with zeros",
+            serves=(),
+        ),
+        "openl3-env": EncoderChoice(
+            _openl3("openl3", "env"), "OpenL3 of environmental sounds, 1 s every 0.5 s"
+        ),
+        "openl3-music": EncoderChoice(
+            _openl3("openl3", "music"), "OpenL3 of music, 1 s every 0.5 s"
+        ),
+        "openl3-env-stable": EncoderChoice(
+            _openl3("stable-audio-metrics", "env"),
+            "OpenL3 of environmental sounds as in stable-audio-metrics, peak at -1 dB, as stereo",
+            serves=(),
+        ),
+        "openl3-music-stable": EncoderChoice(
+            _openl3("stable-audio-metrics", "music"),
+            "OpenL3 of music as in stable-audio-metrics, peak at -1 dB, as stereo",
             serves=(),
         ),
         **{f"clap-{name}": _clap(name) for name in CLAP},

@@ -90,6 +90,8 @@ def _make_table() -> dict[str, Metric]:
             "audiocraft-kl", "kl", "passt-audiocraft-generated", "audiocraft", "passt-audiocraft"
         ),
         Metric("stable-kl", "kl", "passt-stable", "stable"),
+        Metric("stable-fd", "fd", "openl3-env-stable"),
+        Metric("stable-fd-music", "fd", "openl3-music-stable"),
         Metric("audioldm-kl", "kl", "cnn14-16k", "audioldm"),
         Metric("audioldm-kl-sigmoid", "kl", "cnn14-16k", "audioldm-sigmoid"),
         Metric("audioldm-is", "is", "cnn14-16k", "audioldm"),

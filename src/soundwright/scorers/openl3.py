@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from soundwright.audio.loudness import normalise_peak
 from soundwright.audio.mel import LogMel, MelConfig, mel_bands
 from soundwright.core.config import Config
 from soundwright.core.devices import choose_device
@@ -31,7 +32,7 @@ from soundwright.scorers.openl3_weights import (
     rename_openl3,
 )
 from soundwright.scorers.pretrained import hash_weights, load_published
-from soundwright.scorers.windows import WindowRule, encode_windows
+from soundwright.scorers.windows import WindowRule, check_sound, encode_windows
 
 SAMPLE_RATE = 48000
 BATCH_SIZE = 4
@@ -45,8 +46,8 @@ FRAMES = 199
 AMIN = 1e-10
 RANGE = 80.0
 """Below a window's loudest band nothing is heard; tens of log10 of magnitudes, not of powers."""
-PEAK = 10 ** (-1 / 20)
-"""To which stable-audio-metrics brings the largest magnitude of a sound: -1 dB."""
+PEAK_DB = -1.0
+"""To which stable-audio-metrics brings the largest magnitude of a sound."""
 
 
 class OpenL3Config(Config):
@@ -56,7 +57,7 @@ class OpenL3Config(Config):
     lead: int
     """Zeros before the first frame of a window; `FRAMES` are filled up with others at its end."""
     gain: Literal["none", "peak"] = "none"
-    """Leave samples alone, or bring the largest magnitude of the whole sound to `PEAK`."""
+    """Leave samples alone, or bring the largest magnitude of the whole sound to `PEAK_DB`."""
     channels: Literal[1, 2] = 1
     """2: as left and right of a sound with two equal channels, which doubles a squared distance."""
 
@@ -154,7 +155,9 @@ class OpenL3:
             "weights": weights,
             "content": content,
             "front end": f"{mel.n_mels} mel bands, {scale}, of {of}",
-            "gain": "peak at -1 dB" if self._config.gain == "peak" else "none",
+            "gain": f"peak of the mono sound at {PEAK_DB:g} dB"
+            if self._config.gain == "peak"
+            else "none",
             "embedding": "once, as mono"
             if self._config.channels == 1
             else "as of two equal channels, left and right",
@@ -200,11 +203,9 @@ class OpenL3:
         )
 
     def _prepare(self, waveform: Tensor) -> Tensor:
-        if len(waveform) == 0:
-            return waveform
-        peak = waveform.abs().amax()
-        if self._config.gain == "peak" and peak > 0:
-            waveform = waveform * (PEAK / peak)
+        check_sound(waveform)
+        if self._config.gain == "peak":
+            waveform = normalise_peak(waveform, PEAK_DB)
         return functional.pad(waveform, (LEAD, 0))
 
     def _forward(self, windows: Tensor) -> tuple[Tensor, None]:
