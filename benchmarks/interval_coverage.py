@@ -12,6 +12,7 @@ trials.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,24 @@ from time import perf_counter
 
 import numpy as np
 from scipy.linalg import sqrtm
+from scipy.special import softmax
 from scipy.stats import norm
 
 from soundwright.core.files import write_json
 from soundwright.core.seeding import derive_seed, numpy_stream
+from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
 from soundwright.evaluation.statistics.frechet_bootstrap import (
     frechet_difference,
     frechet_interval,
+)
+from soundwright.evaluation.statistics.frechet_influence import (
+    extrapolated_difference,
+    extrapolated_interval,
+)
+from soundwright.evaluation.statistics.inception_jackknife import (
+    WeightedInception,
+    inception_difference,
+    inception_interval,
 )
 from soundwright.evaluation.statistics.intervals import Interval, draw_counts, interval_of
 from soundwright.evaluation.statistics.kernel_bootstrap import kernel_difference
@@ -39,6 +51,8 @@ TRIALS = 1000
 DRAWS = 500
 """Bootstrap replicates of an interval."""
 FRECHET_DRAWS = 300
+EXTRAPOLATION_DRAWS = 50
+GAP_SURENESS = (8.0, 7.0)
 SEED = 20_260
 
 Random = np.random.Generator
@@ -132,6 +146,14 @@ def scenarios() -> list[Scenario]:
             "Fréchet gap, 128 dimensions, falling spectrum", "shifted", frechet_gap(128), 0.06
         ),
         Scenario("Fréchet gap, 128 dimensions, flat", "shifted", frechet_gap(128, flat=True), 0.04),
+        Scenario("FAD∞, 16 dimensions, falling spectrum", "jackknife", extrapolated(16), 0.2),
+        Scenario("FAD∞, 16 dimensions, truth 0", "jackknife", extrapolated(16, 0.0, 1.0), 0.2),
+        Scenario("FAD∞, 64 dimensions, flat", "jackknife", extrapolated(64, flat=True), 0.2),
+        Scenario("FAD∞ gap, 16 dimensions", "jackknife", extrapolated_gap(16), 0.2),
+        Scenario("FAD∞ gap, 64 dimensions, flat", "jackknife", extrapolated_gap(64, True), 0.2),
+        Scenario("inception score of 100 clips, 50 classes", "jackknife", inception(100, 1), 0.3),
+        Scenario("inception score of 200 clips in 10 splits", "jackknife", inception(200, 10), 0.3),
+        Scenario("inception gap, 100 clips, 50 classes", "jackknife", inception_gap, 0.3),
         Scenario("MMD difference, 100 clips, 8 dimensions", "percentile", kernels, 0.25),
         Scenario("share of 20, truth 0.1", "wilson", shares(20, 0.1)),
         Scenario("share of 160, truth 0.67", "wilson", shares(160, 0.67)),
@@ -259,6 +281,114 @@ def every_kind(shifted: Interval, truth: float) -> dict[str, tuple[Interval, flo
         "reflected": (replace(shifted, low=twice - high, high=twice - low), truth),
         "percentile": (replace(shifted, low=low, high=high), truth),
     }
+
+
+def extrapolated(
+    width: int, shift: float = 0.3, scale: float = 1.3, *, flat: bool = False
+) -> Study:
+    """Studies of one system's extrapolated distance to a reference that is a sample, too."""
+    real, system = Population(width, 0, 1, flat=flat), Population(width, shift, scale, flat=flat)
+    truth = system.distance(real.mean, np.diag(real.deviations**2))
+    labels = np.repeat(np.arange(CLIPS), WINDOWS)
+
+    def study(random: Random, seed: int) -> dict[str, tuple[Interval, float]]:
+        made, given = (
+            one.draw(random.normal(size=(CLIPS, width)), random) for one in (system, real)
+        )
+        reference = np.split(given, CLIPS)
+        clips = np.split(made, CLIPS)
+        value = extrapolate_frechet(reference, clips, seed=seed).value
+        found = {"jackknife": (extrapolated_interval(value, made, labels, reference), truth)}
+        if width <= 16:
+            drawn = [
+                extrapolate_frechet(
+                    [reference[place] for place in random.integers(0, CLIPS, CLIPS)],
+                    [clips[place] for place in random.integers(0, CLIPS, CLIPS)],
+                    draws=2,
+                    seed=draw,
+                ).value
+                for draw in range(EXTRAPOLATION_DRAWS)
+            ]
+            found["bootstrap percentile"] = (interval_of(drawn, value, CLIPS), truth)
+        return found
+
+    return study
+
+
+def extrapolated_gap(width: int, flat: bool = False) -> Study:
+    """Studies of the difference of two systems' extrapolated distances on shared prompts."""
+    real = Population(width, 0, 1, flat=flat)
+    new, old = (Population(width, *of, flat=flat) for of in ((0.2, 1.2), (0.3, 1.3)))
+    given = real.mean, np.diag(real.deviations**2)
+    truth = new.distance(*given) - old.distance(*given)
+    labels = np.repeat(np.arange(CLIPS), WINDOWS)
+
+    def study(random: Random, seed: int) -> dict[str, tuple[Interval, float]]:
+        shared = random.normal(size=(CLIPS, width))
+        first, second = new.draw(shared, random), old.draw(shared, random)
+        reference = np.split(real.draw(random.normal(size=(CLIPS, width)), random), CLIPS)
+        values = [
+            extrapolate_frechet(reference, np.split(made, CLIPS), seed=seed).value
+            for made in (first, second)
+        ]
+        interval = extrapolated_difference(
+            values[0] - values[1], first, labels, second, labels, reference
+        )
+        return {"jackknife": (interval, truth)}
+
+    return study
+
+
+def classes(random: Random, count: int, sureness: float) -> np.ndarray:
+    """[count, 50], what a classifier might say of clips of 50 classes."""
+    levels = random.normal(size=(count, 50))
+    levels[np.arange(count), random.integers(0, 50, count)] += sureness * random.random(count)
+    return softmax(levels, axis=1)
+
+
+def mean_score(count: int, splits: np.ndarray, sureness: float) -> float:
+    """The score of so many clips, on average over many such sets."""
+    random = numpy_stream(SEED, "inception", count, str(sureness))
+    once = np.ones((1, count))
+    scores = [
+        WeightedInception(classes(random, count, sureness), np.arange(count), splits, count)
+        for _ in range(2000)
+    ]
+    return float(np.mean([one.scores(once) for one in scores]))
+
+
+def inception(count: int, splits: int) -> Study:
+    """Studies of an inception score; the truth is its mean at this number of clips and splits."""
+    split_of = np.arange(count) % splits
+    truth = mean_score(count, split_of, 8.0)
+
+    def study(random: Random, seed: int) -> dict[str, tuple[Interval, float]]:
+        probabilities = classes(random, count, 8.0)
+        clips = np.arange(count)
+        (counts,) = draw_counts(numpy_stream(seed, "inception"), count, DRAWS)
+        drawn = WeightedInception(probabilities, clips, split_of, count).scores(counts)
+        jackknife = inception_interval(probabilities, clips, split_of)
+        return {
+            "jackknife": (jackknife, truth),
+            "bootstrap percentile": (interval_of(drawn, jackknife.estimate, count), truth),
+        }
+
+    return study
+
+
+def inception_gap(random: Random, seed: int) -> dict[str, tuple[Interval, float]]:  # noqa: ARG001
+    """A study of the difference of two systems' inception scores on shared prompts."""
+    clips, splits = np.arange(CLIPS), np.zeros(CLIPS, int)
+    sides = [classes(random, CLIPS, sureness) for sureness in GAP_SURENESS]
+    interval = inception_difference(sides[0], clips, splits, sides[1], clips, splits)
+    return {"jackknife": (interval, gap_truth())}
+
+
+@functools.cache
+def gap_truth() -> float:
+    """The mean difference."""
+    first, second = (mean_score(CLIPS, np.zeros(CLIPS, int), one) for one in GAP_SURENESS)
+    return first - second
 
 
 def kernels(random: Random, seed: int) -> dict[str, tuple[Interval, float]]:

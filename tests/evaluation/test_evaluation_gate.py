@@ -16,7 +16,7 @@ from soundwright.evaluation.metrics import Metric
 from soundwright.evaluation.results import read_results, write_results
 
 PROMPTS = range(14)
-BANDS = [Metric(f"{kind}:bands", kind, "bands") for kind in ("kad", "fd", "kl", "is")]
+BANDS = [Metric(f"{kind}:bands", kind, "bands") for kind in ("kad", "fd", "kl", "is", "fd-inf")]
 
 
 class LoudBands(BandEncoder):
@@ -89,6 +89,10 @@ def test_numbers_controls_and_rows_stand_in_the_results(run):
     interval = by_name["kl:bands"].interval
     assert interval.low < mean < interval.high
     assert interval.units == len(PROMPTS)
+    for name in ("is:bands", "fd-inf:bands"):
+        span = by_name[name].interval
+        assert span.low < by_name[name].value < span.high
+        assert (span.method, span.units) == ("t", len(PROMPTS))
     controls = {
         name: {score.metric: score for score in row} for name, row in results.controls.items()
     }
@@ -139,8 +143,8 @@ def test_a_system_is_not_worse_than_itself(run, tmp_path):
     run("made", noise=0.05)
     verdicts = against(run("made"), "made", tmp_path)
     by_metric = {verdict.metric: verdict for verdict in verdicts}
-    assert by_metric["is:bands"].verdict == "not compared"
-    for name in ("kad:bands", "fd:bands", "kl:bands"):
+    assert by_metric.keys() == {metric.name for metric in BANDS}
+    for name in by_metric:
         assert by_metric[name].verdict == "no difference seen"
         assert by_metric[name].difference == pytest.approx(0, abs=1e-9)
         assert by_metric[name].p == 1
@@ -151,7 +155,7 @@ def test_the_gate_falls_for_what_is_worse_and_not_for_what_is_better(run, tmp_pa
     run("good", noise=0.02, detune=1.0)
     bad = run("bad", noise=0.3)
     verdicts = {verdict.metric: verdict for verdict in against(bad, "good", tmp_path)}
-    for name in ("kad:bands", "fd:bands", "kl:bands"):
+    for name in ("kad:bands", "fd:bands", "kl:bands", "fd-inf:bands"):
         found = verdicts[name]
         assert found.verdict == "worse", name
         assert found.difference > 0

@@ -10,19 +10,30 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from soundwright.core.errors import UserError
 from soundwright.core.protocols import Encoded
 from soundwright.evaluation.baseline import recall_embeddings
+from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
+from soundwright.evaluation.distances.inception import (
+    InceptionConvention,
+    clip_probabilities,
+    deal_splits,
+)
 from soundwright.evaluation.distances.kernel import SCALE, median_distance
 from soundwright.evaluation.distances.moments import accumulate_moments
 from soundwright.evaluation.evaluating import Evaluation
 from soundwright.evaluation.metrics import Metric
 from soundwright.evaluation.results import ClipRow, Results
-from soundwright.evaluation.set_scores import gaussian
+from soundwright.evaluation.set_scores import gaussian, inception_convention
 from soundwright.evaluation.sides import Rows
 from soundwright.evaluation.statistics.frechet_bootstrap import frechet_difference
+from soundwright.evaluation.statistics.frechet_influence import extrapolated_difference
 from soundwright.evaluation.statistics.frechet_permutation import frechet_swap_test
+from soundwright.evaluation.statistics.inception_jackknife import (
+    inception_difference,
+    inception_swap_test,
+)
 from soundwright.evaluation.statistics.intervals import Interval
 from soundwright.evaluation.statistics.kernel_bootstrap import kernel_difference
 from soundwright.evaluation.statistics.paired import pair_up, paired_difference
@@ -56,17 +67,20 @@ def compare(metric: Metric, evaluation: Evaluation, baseline: Results, folder: P
         folder: Where they lie.
 
     Raises:
-        UserError: The metric cannot be compared pairwise, embeddings are gone, or prompts too few.
+        UserError: Embeddings are gone, or prompts too few for the metric.
     """
     if metric.facts.pairs:
         return _compare_clips(metric.name, evaluation.results.clips, baseline.clips)
-    if metric.kind not in ("fd", "kad"):
-        raise UserError(
-            f"{metric.name} has neither numbers of single sounds nor a paired interval.",
-            change="Compare kad, fd, kl, match or accuracy.",
-        )
     systems = _both_systems(metric, evaluation, baseline, folder)
-    return (_compare_fd if metric.kind == "fd" else _compare_kad)(systems)
+    match metric.kind:
+        case "fd":
+            return _compare_fd(systems)
+        case "fd-inf":
+            return _compare_fd_inf(systems)
+        case "kad":
+            return _compare_kad(systems)
+        case _:
+            return _compare_is(systems, inception_convention(metric.convention))
 
 
 def _compare_clips(name: str, ours: Sequence[ClipRow], theirs: Sequence[ClipRow]) -> Difference:
@@ -88,13 +102,14 @@ def _by_group(name: str, rows: Sequence[ClipRow]) -> dict[str, list[float]]:
 
 
 class _Systems(NamedTuple):
-    """Embeddings of both systems over shared prompts, and of the reference."""
+    """What an encoder makes of both systems over shared prompts, and of the reference."""
 
-    new: dict[str, list[Rows]]
-    """By prompt, [W, D] of each sound."""
-    old: dict[str, list[Rows]]
-    reference: list[Rows]
+    new: dict[str, list[Encoded]]
+    """By prompt, each sound that has a window."""
+    old: dict[str, list[Encoded]]
+    reference: list[Encoded]
     lacking: int
+    """Prompts that the new system lacks."""
 
 
 def _both_systems(
@@ -106,34 +121,30 @@ def _both_systems(
     new_keys = {row.pcm_hash for row in evaluation.results.clips}
     here = ear.recall(encoder, {*reference, *new_keys})
     there = recall_embeddings(folder, evaluation, encoder, old_keys)
-    new = _rows_by_group(evaluation.results.clips, here)
-    old = _rows_by_group(baseline.clips, there)
+    new = _sounds_by_group(evaluation.results.clips, here)
+    old = _sounds_by_group(baseline.clips, there)
     shared = sorted(new.keys() & old.keys())
-    rows = [here[key].embeddings.double().numpy() for key in reference]
     return _Systems(
         {group: new[group] for group in shared},
         {group: old[group] for group in shared},
-        [windows for windows in rows if len(windows)],
+        [here[key] for key in reference if len(here[key].embeddings)],
         len(old.keys() - new.keys()),
     )
 
 
-def _rows_by_group(
+def _sounds_by_group(
     rows: Sequence[ClipRow], encoded: Mapping[str, Encoded]
-) -> dict[str, list[Rows]]:
-    found: defaultdict[str, list[Rows]] = defaultdict(list)
+) -> dict[str, list[Encoded]]:
+    found: defaultdict[str, list[Encoded]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.pcm_hash, row.name)):
-        windows = encoded[row.pcm_hash].embeddings.double().numpy()
-        if len(windows):
-            found[row.group].append(windows)
+        if len(encoded[row.pcm_hash].embeddings):
+            found[row.group].append(encoded[row.pcm_hash])
     return dict(found)
 
 
 def _compare_fd(systems: _Systems) -> Difference:
-    moments = accumulate_moments(systems.reference)
-    new, new_prompts = _flatten(systems.new)
-    old, old_prompts = _flatten(systems.old)
-    given = (new, new_prompts, old, old_prompts, moments.mean, moments.covariance)
+    moments = accumulate_moments(map(_rows, systems.reference))
+    given = (*_flatten(systems.new), *_flatten(systems.old), moments.mean, moments.covariance)
     return Difference(
         interval=cache(lambda level: frechet_difference(*given, draws=DRAWS, level=level)),
         p=frechet_swap_test(*given, permutations=PERMUTATIONS),
@@ -142,14 +153,58 @@ def _compare_fd(systems: _Systems) -> Difference:
     )
 
 
-def _flatten(groups: Mapping[str, Sequence[Rows]]) -> tuple[Rows, list[str]]:
+def _compare_fd_inf(systems: _Systems) -> Difference:
+    reference = [_rows(sound) for sound in systems.reference]
+    moments = accumulate_moments(reference)
+    new, old = (
+        extrapolate_frechet(reference, [_rows(sound) for clips in side.values() for sound in clips])
+        for side in (systems.new, systems.old)
+    )
+    both = (*_flatten(systems.new), *_flatten(systems.old))
+    gap = new.value - old.value
+    # Whether sounds can be exchanged does not depend on the estimator; the plug-in one is cheaper.
+    p = frechet_swap_test(*both, moments.mean, moments.covariance, permutations=PERMUTATIONS)
+    return Difference(
+        interval=cache(lambda level: extrapolated_difference(gap, *both, reference, level=level)),
+        p=p,
+        prompts=len(systems.new),
+        lacking=systems.lacking,
+    )
+
+
+def _flatten(groups: Mapping[str, Sequence[Encoded]]) -> tuple[Rows, list[str]]:
     """All windows [W, D], and the prompt of each."""
-    prompts = [group for group, clips in groups.items() for rows in clips for _ in rows]
-    return np.concatenate([rows for clips in groups.values() for rows in clips]), prompts
+    rows = [(group, _rows(sound)) for group, sounds in groups.items() for sound in sounds]
+    prompts = [group for group, windows in rows for _ in windows]
+    return np.concatenate([windows for _, windows in rows]), prompts
+
+
+def _rows(sound: Encoded) -> Rows:
+    return sound.embeddings.double().numpy()
+
+
+def _compare_is(systems: _Systems, convention: InceptionConvention) -> Difference:
+    new, old = (_judge(side, convention) for side in (systems.new, systems.old))
+    return Difference(
+        interval=cache(lambda level: inception_difference(*new, *old, level=level)),
+        p=inception_swap_test(*new, *old),
+        prompts=len(systems.new),
+        lacking=systems.lacking,
+    )
+
+
+def _judge(
+    groups: Mapping[str, Sequence[Encoded]], convention: InceptionConvention
+) -> tuple[Rows, list[str], NDArray[np.intp]]:
+    """Class probabilities [N, L] of all sounds, and the prompt and the split of each."""
+    sounds = [(group, sound) for group, clips in groups.items() for sound in clips]
+    logits = [sound.logits.double().numpy() for _, sound in sounds if sound.logits is not None]
+    prompts = [group for group, _ in sounds]
+    return clip_probabilities(logits), prompts, deal_splits(len(prompts), convention)
 
 
 def _compare_kad(systems: _Systems) -> Difference:
-    reference = np.stack([rows.mean(0) for rows in systems.reference])
+    reference = _stack(systems.reference)
     bandwidth = median_distance(reference)
     new, new_places = _vectors(systems.new)
     old, old_places = _vectors(systems.old)
@@ -173,12 +228,16 @@ def _compare_kad(systems: _Systems) -> Difference:
     )
 
 
-def _vectors(groups: Mapping[str, Sequence[Rows]]) -> tuple[Rows, Rows]:
+def _vectors(groups: Mapping[str, Sequence[Encoded]]) -> tuple[Rows, Rows]:
     """Sounds [N, D], and a matrix [P, N] that takes the mean over each prompt's sounds."""
     counts = [len(clips) for clips in groups.values()]
-    vectors = np.stack([rows.mean(0) for clips in groups.values() for rows in clips])
+    vectors = _stack([sound for clips in groups.values() for sound in clips])
     owner = np.repeat(np.arange(len(counts)), counts)
     return vectors, (owner == np.arange(len(counts))[:, None]) / np.array(counts)[:, None]
+
+
+def _stack(sounds: Sequence[Encoded]) -> Rows:
+    return np.stack([sound.vector.double().numpy() for sound in sounds])
 
 
 def _mean_by(left: Rows, kernel: Rows, right: Rows) -> Rows:

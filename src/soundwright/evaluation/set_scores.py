@@ -6,11 +6,18 @@ import numpy as np
 
 from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
 from soundwright.evaluation.distances.frechet import frechet_distance, frechet_distance_of_samples
-from soundwright.evaluation.distances.inception import inception_score
+from soundwright.evaluation.distances.inception import (
+    InceptionConvention,
+    clip_probabilities,
+    deal_splits,
+    inception_score,
+)
 from soundwright.evaluation.distances.kernel import SCALE, kernel_distance
 from soundwright.evaluation.distances.moments import accumulate_moments
 from soundwright.evaluation.sides import Described, Measured, Rows
 from soundwright.evaluation.statistics.frechet_bootstrap import FRECHET_DRAWS, frechet_interval
+from soundwright.evaluation.statistics.frechet_influence import extrapolated_interval
+from soundwright.evaluation.statistics.inception_jackknife import inception_interval
 from soundwright.evaluation.statistics.intervals import Interval
 from soundwright.evaluation.statistics.kernel_bootstrap import kernel_interval
 
@@ -71,6 +78,13 @@ def measure_fd_inf(heard: Described) -> Measured:
     made = heard.rows_of([sample.key for sample in heard.samples])
     real = heard.rows_of(heard.sides.reference)
     found = extrapolate_frechet(real, made)
+    groups = np.repeat([sample.group for sample in heard.samples], [len(rows) for rows in made])
+
+    def jackknife() -> Interval | None:
+        if len(set(groups)) < 2:
+            return None
+        return extrapolated_interval(found.value, np.concatenate(made), groups, real)
+
     return Measured(
         value=found.value,
         estimator=f"extrapolated in 1/n, both sides, without replacement, {found.draws} draws",
@@ -79,6 +93,7 @@ def measure_fd_inf(heard: Described) -> Measured:
         reference_rows=sum(map(len, real)),
         generated_clips=len(made),
         reference_clips=len(real),
+        interval=jackknife,
         remark=f"Slope {found.slope:.4g}, R² {found.r_squared:.3f}.",
     )
 
@@ -116,8 +131,17 @@ def measure_is(heard: Described, convention: str) -> Measured:
     Raises:
         UserError: Fewer sounds than splits.
     """
+    splitting = inception_convention(convention)
     logits = [heard.logits_of(sample.key) for sample in heard.samples]
-    found = inception_score(logits, "audioldm" if convention == "audioldm" else "soundwright")
+    found = inception_score(logits, splitting)
+    groups = [sample.group for sample in heard.samples]
+
+    def jackknife() -> Interval | None:
+        if len(set(groups)) < 2:
+            return None
+        splits = deal_splits(len(logits), splitting)
+        return inception_interval(clip_probabilities(logits), groups, splits)
+
     deviation = "" if found.deviation is None else f"Deviation over splits {found.deviation:.4g}."
     return Measured(
         value=found.value,
@@ -127,8 +151,14 @@ def measure_is(heard: Described, convention: str) -> Measured:
         reference_rows=0,
         generated_clips=found.n,
         reference_clips=0,
+        interval=jackknife,
         remark=deviation,
     )
+
+
+def inception_convention(convention: str) -> InceptionConvention:
+    """How a metric's convention splits the clips of an inception score."""
+    return "audioldm" if convention == "audioldm" else "soundwright"
 
 
 def kernels(made: Rows, real: Rows, bandwidth: float) -> tuple[Rows, Rows, float]:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from soundwright.core.errors import UserError
@@ -63,12 +62,8 @@ def inception_score(
             expected="at least one clip a split, and the same classes for all",
             change="Give more clips, of one classifier.",
         )
-    logarithms = np.concatenate(rows)
-    if is_split:
-        order = np.random.RandomState(AUDIOLDM_SEED).permutation(len(rows))
-        logarithms = logarithms[order]
-    edges = [split * len(rows) // splits for split in range(splits + 1)]
-    scores = [_score(logarithms[start:stop]) for start, stop in pairwise(edges)]
+    logarithms, split_of = np.concatenate(rows), deal_splits(len(rows), convention)
+    scores = [_score(logarithms[split_of == split]) for split in range(splits)]
     return InceptionScore(
         value=float(np.mean(scores)),
         deviation=float(np.std(scores)) if is_split else None,
@@ -76,6 +71,23 @@ def inception_score(
         seed=AUDIOLDM_SEED if is_split else None,
         n=len(rows),
     )
+
+
+def deal_splits(clips: int, convention: InceptionConvention = "soundwright") -> NDArray[np.intp]:
+    """[N], the number of the split in which each clip is."""
+    if convention != "audioldm":
+        return np.zeros(clips, np.intp)
+    dealt = np.empty(clips, np.intp)
+    order = np.random.RandomState(AUDIOLDM_SEED).permutation(clips)
+    for split in range(AUDIOLDM_SPLITS):
+        first, last = (part * clips // AUDIOLDM_SPLITS for part in (split, split + 1))
+        dealt[order[first:last]] = split
+    return dealt
+
+
+def clip_probabilities(clips: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """[N, L], the mean over each clip's windows of what the classifier says, from logits [W, L]."""
+    return np.exp(np.concatenate([mean_log_probabilities(as_logits(clip)) for clip in clips]))
 
 
 def _score(logarithms: np.ndarray) -> float:

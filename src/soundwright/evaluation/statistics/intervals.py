@@ -90,6 +90,31 @@ def interval_of(
     return Interval(estimate, low, high, level, method, units, bias)
 
 
+def t_interval(
+    estimate: float,
+    parts: list[tuple[float, int]],
+    units: int,
+    level: float,
+    *,
+    counted_twice: float = 0.0,
+) -> Interval:
+    """The estimate +- t sqrt(V), V the sum of variances, each with its degrees of freedom.
+
+    Args:
+        estimate: Of a mean.
+        parts: Estimated variances of the mean, and the degrees of freedom of each.
+        units: For the record.
+        level: Nominal coverage.
+        counted_twice: What stands in two parts. V is never less than its largest part.
+    """
+    total = sum(variance for variance, _ in parts)
+    variance = max(total - counted_twice, *(part for part, _ in parts), 0.0)
+    spread = sum(part**2 / freedom for part, freedom in parts)
+    freedom = variance**2 / spread if spread else 1.0
+    half = float(t.ppf((1 + level) / 2, max(freedom, 1.0)) * np.sqrt(variance))
+    return Interval(estimate, estimate - half, estimate + half, level, "t", units)
+
+
 def draw_counts(random: np.random.Generator, units: int, draws: int) -> Iterator[Matrix]:
     """How often each unit stands in a drawn sample of `units`, in blocks of [draws', units]."""
     block = max(1, AT_ONCE // units)

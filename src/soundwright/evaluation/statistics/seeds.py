@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t
 
 from soundwright.core.errors import UserError
 from soundwright.core.seeding import numpy_stream
@@ -25,6 +24,7 @@ from soundwright.evaluation.statistics.intervals import (
     interval_of,
     read_vector,
     refuse_unfinite,
+    t_interval,
 )
 from soundwright.evaluation.statistics.paired import mean_interval
 
@@ -137,31 +137,6 @@ def cross(arms: list[Matrix], by_prompt: Vector, level: float) -> Interval:
     return t_interval(
         float(by_prompt.mean()), parts, min(len(arm) for arm in arms), level, counted_twice=both
     )
-
-
-def t_interval(
-    estimate: float,
-    parts: list[tuple[float, int]],
-    units: int,
-    level: float,
-    *,
-    counted_twice: float = 0.0,
-) -> Interval:
-    """The estimate +- t sqrt(V), V the sum of variances, each with its degrees of freedom.
-
-    Args:
-        estimate: Of a mean.
-        parts: Estimated variances of the mean, and the degrees of freedom of each.
-        units: For the record.
-        level: Nominal coverage.
-        counted_twice: What stands in two parts. V is never less than its largest part.
-    """
-    total = sum(variance for variance, _ in parts)
-    variance = max(total - counted_twice, *(part for part, _ in parts), 0.0)
-    spread = sum(part**2 / freedom for part, freedom in parts)
-    freedom = variance**2 / spread if spread else 1.0
-    half = float(t.ppf((1 + level) / 2, max(freedom, 1.0)) * np.sqrt(variance))
-    return Interval(estimate, estimate - half, estimate + half, level, "t", units)
 
 
 def draw_both(arms: list[Matrix], draws: int, seed: int) -> Vector:
