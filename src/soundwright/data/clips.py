@@ -47,6 +47,18 @@ class Skip:
     detail: str = ""
 
 
+def joint_licence(parents: Iterable[Licence]) -> Licence:
+    """The licence of a sound that was made of others: the terms of all of them hold."""
+    licences = list(parents)
+    names = {name for licence in licences for name in licence.name.split(" and ")}
+    authors = {name for licence in licences for name in licence.author.split("; ")}
+    return Licence(
+        name=" and ".join(sorted(names)),
+        author="; ".join(sorted(authors - {""})),
+        evidence="the licences of its parents",
+    )
+
+
 def hash_samples(sound: Sound) -> str:
     """SHA-256 over the samples (little-endian float32, interleaved) and the sample rate."""
     interleaved = sound.samples.T.contiguous().numpy().astype("<f4", copy=False)

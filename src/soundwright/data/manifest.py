@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
+from torch import Tensor
 
 from soundwright.audio.files import read
+from soundwright.audio.loudness import is_silent
+from soundwright.audio.mixing import Layer, mix_evenly
 from soundwright.audio.sound import Sound
 from soundwright.core.errors import AudioError, UserError, nearest
 from soundwright.core.files import open_atomic
-from soundwright.core.records import Clip, Location, Record
+from soundwright.core.records import Clip, Location, Mixture, Record
 
 VERSION = 1
 MISSING_TAIL_S = 0.05
@@ -142,7 +145,7 @@ def read_clip(
     sample_rate: int | None = None,
     channels: int | None = None,
 ) -> Sound:
-    """Read a clip, or a part of it, from its file or shard.
+    """Read a clip, or a part of it, from its file or shard; a mixture is mixed anew.
 
     Args:
         manifest: The corpus that the clip belongs to.
@@ -156,11 +159,17 @@ def read_clip(
         Samples [C, N].
 
     Raises:
-        AudioError: The file is missing or bad, or ends before the clip does.
+        AudioError: The file is missing or bad, or ends before the clip does; one of the sounds
+            of a mixture is silent.
     """
     left = clip.duration - start
     assert left > 0, f"{start} s lies beyond the end of clip {clip.id}"
     wanted = left if duration is None else min(duration, left)
+    if isinstance(clip.location, Mixture):
+        rate, count = sample_rate or clip.sample_rate, channels or clip.channels
+        mixed = _read_mixture(manifest, clip, clip.location, rate, count)
+        first = round(start * rate)
+        return Sound(mixed[:, first : first + round(wanted * rate)], rate)
     with _opened(manifest, clip) as path:
         sound = read(
             path,
@@ -199,6 +208,24 @@ def clip_bytes(manifest: Manifest, clip: Clip) -> bytes:
     return content
 
 
+def _read_mixture(
+    manifest: Manifest, clip: Clip, mixture: Mixture, sample_rate: int, channels: int
+) -> Tensor:
+    """The whole of a mixture, [C, N]: how loud its sounds are follows from all of each."""
+    layers: list[Layer] = []
+    for part in mixture.parts:
+        whole = clip.model_copy(update={"location": part.location, "duration": part.duration})
+        sound = read_clip(manifest, whole, sample_rate=sample_rate, channels=channels)
+        if is_silent(sound.samples):
+            raise AudioError(
+                f"{part.location.path}, a part of the mixture {clip.id}, is silent.",
+                reason="silent",
+            )
+        layers.append(Layer(sound.samples, round(part.onset * sample_rate)))
+    first, second = layers
+    return mix_evenly(first, second, round(clip.duration * sample_rate), sample_rate)
+
+
 @contextmanager
 def _opened(manifest: Manifest, clip: Clip) -> Iterator[Path]:
     """A file that holds the clip: its own, or a temporary one with the member of a shard."""
@@ -218,11 +245,20 @@ def _opened(manifest: Manifest, clip: Clip) -> Iterator[Path]:
 
 
 def _relocate(clip: Clip, here: Path, there: Path) -> Clip:
+    return clip.model_copy(update={"location": _moved(clip.location, here, there)})
+
+
+def _moved(location: Location, here: Path, there: Path) -> Location:
     # `here / path` is `path` itself where that is absolute.
-    path = here / clip.location.path
+    path = here / location.path
     shown = path.relative_to(there) if path.is_relative_to(there) else path
-    location: Location = clip.location.model_copy(update={"path": shown.as_posix()})
-    return clip.model_copy(update={"location": location})
+    values: dict[str, Any] = {"path": shown.as_posix()}
+    if isinstance(location, Mixture):
+        values["parts"] = tuple(
+            part.model_copy(update={"location": _moved(part.location, here, there)})
+            for part in location.parts
+        )
+    return location.model_copy(update=values)
 
 
 def _line(record: BaseModel) -> bytes:

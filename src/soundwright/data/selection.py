@@ -10,7 +10,7 @@ from pydantic import Field
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError, nearest
-from soundwright.core.records import CaptionKind, Clip
+from soundwright.core.records import CaptionKind, Clip, Mixture
 from soundwright.data.manifest import Manifest
 
 
@@ -44,6 +44,8 @@ def select_clips(
 ) -> Manifest:
     """The clips that meet every condition, in the manifest's order.
 
+    A mixture is taken where all the clips that it was made of are.
+
     Args:
         manifest: The corpus.
         selection: The conditions.
@@ -55,11 +57,18 @@ def select_clips(
     """
     _check_names("split", {clip.split for clip in manifest.clips}, selection.splits)
     _check_names("licence", {clip.licence.name for clip in manifest.clips}, selection.licences)
+    meeting = {
+        clip.id
+        for clip in manifest.clips
+        if not isinstance(clip.location, Mixture)
+        and _meets(clip, selection)
+        and not (rejects_text and any(map(rejects_text, _texts_of(clip))))
+    }
     kept = [
         clip
         for clip in manifest.clips
-        if _meets(clip, selection)
-        and not (rejects_text and any(map(rejects_text, _texts_of(clip))))
+        if clip.id in meeting
+        or (isinstance(clip.location, Mixture) and meeting.issuperset(clip.parents))
     ]
     if not kept:
         raise UserError(

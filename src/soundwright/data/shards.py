@@ -23,7 +23,7 @@ from soundwright.audio.files import encode, probe
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.files import open_atomic
 from soundwright.core.progress import Meter
-from soundwright.core.records import Clip, Location
+from soundwright.core.records import Clip, Location, Mixture
 from soundwright.data.bad_clips import BadClips
 from soundwright.data.manifest import (
     Header,
@@ -83,10 +83,15 @@ def write_shards(
         The manifest of the shards, as it is written: each location is a span of bytes.
 
     Raises:
-        UserError: `out` holds shards of another corpus, too many clips are bad, or the disk is
-            full.
+        UserError: `out` holds shards of another corpus, the corpus holds mixtures, too many
+            clips are bad, or the disk is full.
     """
     out = Path(out)
+    if any(isinstance(clip.location, Mixture) for clip in manifest.clips):
+        raise UserError(
+            "The corpus holds mixtures, which have no files of their own.",
+            change="Pack the manifest that they were made of; shards can be mixed as well.",
+        )
     ordered = sorted(manifest.clips, key=lambda clip: clip.id)
     paths = _shard_paths(out)
     packed = list(read_shards(out).clips) if paths else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
@@ -14,7 +13,7 @@ from soundwright.core.files import write_text
 from soundwright.core.progress import Meter
 from soundwright.core.records import Clip, Event, Licence, Scene, Source
 from soundwright.core.seeding import derive_seed
-from soundwright.data.clips import Draft, describe_clip
+from soundwright.data.clips import Draft, describe_clip, joint_licence
 from soundwright.data.manifest import Header, Manifest, read_clip, read_manifest, write_manifest
 from soundwright.data.prefetch import compute_in_order
 from soundwright.data.selection import Selection, select_clips
@@ -132,7 +131,7 @@ def _draft(
             for event in scene.events
         ),
         parents=parents,
-        licence=_joint_licence(licences[parent] for parent in parents),
+        licence=joint_licence(licences[parent] for parent in parents) if parents else GENERATED,
         split="validation" if number < source.validation else "train",
         metadata={"form": scene.form, "scene_seed": scene.seed},
     )
@@ -144,16 +143,4 @@ def _parents(scene: Scene) -> tuple[str, ...]:
         dict.fromkeys(
             source.removeprefix(RECORDED) for source in sources if source.startswith(RECORDED)
         )
-    )
-
-
-def _joint_licence(parents: Iterable[Licence]) -> Licence:
-    """The terms of all parents hold; where there are none, the sound is ours."""
-    licences = list(parents)
-    if not licences:
-        return GENERATED
-    return Licence(
-        name=" and ".join(sorted({licence.name for licence in licences})),
-        author="; ".join(sorted({licence.author for licence in licences} - {""})),
-        evidence="the licences of its parents",
     )
