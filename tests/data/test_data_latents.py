@@ -9,6 +9,7 @@ import torch
 from test_data_tokens import MeanCodec
 from torch import nn
 
+from soundwright.core.config import Config
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import LatentCodec, Posterior
 from soundwright.core.records import Source
@@ -160,10 +161,25 @@ def test_stores_of_the_other_kind_and_of_other_codecs_are_refused(tmp_path, corp
     with pytest.raises(UserError, match="holds the latents of other clips, of another codec"):
         encode_latents(corpus, BandCodec(scale=1.0), tmp_path / "l")
     assert identify_codec(BandCodec()) != identify_codec(BandCodec(scale=1.0))
+
     with pytest.raises(KeyboardInterrupt):
         encode_latents(corpus, BandCodec(stop_after=2), tmp_path / "u", batch=2)
     with pytest.raises(UserError, match="holds the tokens of other"):
         tokenize(corpus, MeanCodec(), tmp_path / "u")
+
+
+def test_a_latent_codec_is_its_configuration_too():
+    class Scale(Config):
+        scale: float = 1.0
+
+    def configured(scale):
+        codec = BandCodec()
+        codec.inner = nn.Identity()
+        codec.inner.config = Scale(scale=scale)
+        return codec
+
+    assert identify_codec(configured(1.0)) == identify_codec(configured(1.0))
+    assert identify_codec(configured(1.0)) != identify_codec(configured(1.5))
 
 
 @pytest.mark.parametrize("silence", [None, [0.0] * 15, "loud"])

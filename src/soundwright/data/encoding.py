@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from soundwright.core.config import Config
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.files import hash_bytes
 from soundwright.core.progress import Meter
@@ -100,6 +101,9 @@ def encode_corpus(manifest: Manifest, encoding: Encoding, out: Path) -> None:
 def identify_codec(codec: TokenCodec | LatentCodec) -> str:
     """A hash of a module's class, dimensions and weights (parameters and buffers).
 
+    Of a latent codec, the configurations of its modules count as well: the scale of latents and
+    of spectrograms is often no weight. Its vocoder counts too, though no latent shows it.
+
     Raises:
         UserError: The codec is no module, so that its identity has to be given.
     """
@@ -114,6 +118,11 @@ def identify_codec(codec: TokenCodec | LatentCodec) -> str:
         tensor = value.detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    if isinstance(codec, LatentCodec):
+        for name, module in codec.named_modules():
+            config = getattr(module, "config", None)
+            if isinstance(config, Config):
+                digest.update(f"{name} {json.dumps(config.plain(), sort_keys=True)}".encode())
     return f"{type(codec).__name__}-{digest.hexdigest()[:32]}"
 
 
