@@ -49,7 +49,7 @@ def make_unet() -> Callable[..., LatentUnet]:
         with torch.no_grad():
             for name, weight in network.named_parameters():
                 if weight.dim() > 1 and "conv" not in name:
-                    scale = 1.5 / weight.shape[1] ** 0.5
+                    scale = 1.0 / weight.shape[1] ** 0.5
                     weight.copy_(scale * torch.randn(weight.shape, generator=stream))
         return network
 

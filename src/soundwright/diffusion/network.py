@@ -51,8 +51,6 @@ class UnetConfig(Config):
     """Number of these states."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """In the residual blocks and attentions, in training."""
-    upcast_attention: bool = False
-    """Compute attention in fp32 whatever the precision, as Tango does."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
 
@@ -86,7 +84,6 @@ class UnetConfig(Config):
             "norm_num_groups": self.groups,
             "cross_attention_dim": self.cross_width,
             "use_linear_projection": True,
-            "upcast_attention": self.upcast_attention,
             "dropout": self.dropout,
         }
 
