@@ -71,8 +71,10 @@ def test_flipping_the_signs_of_kernel_scores_is_exchanging_sounds_within_pairs()
 
 
 def test_kernels_that_do_not_fit_are_refused():
-    with pytest.raises(UserError, match="different numbers"):
+    with pytest.raises(UserError, match="Kernels of 3, 3, 3, 2 and 3"):
         kernel_scores(np.eye(3), np.eye(3), np.eye(3), [0, 0], [0, 0, 0])
+    with pytest.raises(UserError, match="Kernels of 3, 4, 3, 3 and 3 prompts do not fit"):
+        kernel_scores(np.eye(3), np.eye(4), np.eye(3), [0, 0, 0], [0, 0, 0])
     with pytest.raises(UserError, match="shape"):
         kernel_scores(np.ones((3, 2)), np.eye(3), np.eye(3), [0, 0, 0], [0, 0, 0])
 

@@ -31,14 +31,20 @@ def krippendorff_alpha(ratings: ArrayLike, scale: Scale) -> float | None:
     table = np.asarray(ratings, np.float64)
     if table.ndim != 2:
         raise UserError(
-            f"Ratings have shape {list(table.shape)}.", expected="a row a rater, a column a unit"
+            f"Ratings have shape {list(table.shape)}.",
+            expected="a row a rater, a column a unit",
+            change="Give one table, with NaN where a rater gave no answer.",
         )
     table = table[:, (~np.isnan(table)).sum(axis=0) >= 2]
     values = np.unique(table[~np.isnan(table)])
     if len(values) < 2:
         return None
     if scale == "ratio" and values[0] < 0:
-        raise UserError("Ratings on a ratio scale cannot be negative.")
+        raise UserError(
+            f"Ratings on a ratio scale go down to {values[0]:g}.",
+            expected="0 or more",
+            change="Take the interval scale.",
+        )
     counts = (table[:, :, None] == values).sum(axis=0).astype(np.float64)
     coincidences = count_coincidences(counts)
     totals = coincidences.sum(axis=0)

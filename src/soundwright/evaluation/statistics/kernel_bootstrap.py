@@ -86,6 +86,7 @@ def kernel_difference(
         raise UserError(
             f"Kernels of {prompts} new and {len(second[1])} old clips cannot be paired.",
             expected="the same prompts in the same order",
+            change="Leave out what only one system has.",
         )
     every = [
         replicate(*first, counts) - replicate(*second, counts)
@@ -120,6 +121,10 @@ def read_system(kernel: ArrayLike, to_reference: ArrayLike, name: str) -> tuple[
     matrix = read_kernel(kernel, name)
     cross = read_vector(to_reference, f"The {name} clips' kernels to the reference")
     if len(cross) != len(matrix):
-        raise UserError(f"Kernels of {len(matrix)} and {len(cross)} {name} clips do not fit.")
+        raise UserError(
+            f"Kernels of {len(matrix)} and {len(cross)} {name} clips do not fit.",
+            expected="the same clips among each other and to the reference",
+            change="Compute both kernels from the same clips, in one order.",
+        )
     np.fill_diagonal(matrix, 0)
     return matrix, cross

@@ -31,9 +31,8 @@ class Pairs:
     """[N]"""
     old: Vector
     """[N]"""
-    only_new: tuple[str, ...]
-    """Prompts that the old system lacks; they are in no comparison."""
     only_old: tuple[str, ...]
+    """Prompts that the new system lacks; they are in no comparison."""
 
     @property
     def differences(self) -> Vector:
@@ -59,12 +58,12 @@ def pair_up(
         raise UserError(
             f"The two systems share no prompt ({len(new)} and {len(old)} prompts).",
             expected="sounds of the same prompts from both",
+            change="Let both systems make sounds of one list of prompts.",
         )
     return Pairs(
         prompts=prompts,
         new=np.array([np.mean(new[prompt]) for prompt in prompts], np.float64),
         old=np.array([np.mean(old[prompt]) for prompt in prompts], np.float64),
-        only_new=tuple(sorted(new.keys() - old.keys())),
         only_old=tuple(sorted(old.keys() - new.keys())),
     )
 
@@ -94,6 +93,7 @@ def paired_difference(
         raise UserError(
             f"{len(first)} new and {len(second)} old values cannot be paired.",
             expected="one number a prompt for the same prompts",
+            change="Leave out what only one system has.",
         )
     return mean_interval(first - second, draws=draws, level=level, seed=seed)
 

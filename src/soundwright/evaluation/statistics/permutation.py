@@ -78,13 +78,18 @@ def kernel_scores(
     Raises:
         UserError: Shapes that do not fit, or numbers that are not finite.
     """
-    within = read_kernel(new, "new") - read_kernel(old, "old")
+    ours, theirs = read_kernel(new, "new"), read_kernel(old, "old")
     between = read_kernel(new_old, "new against old")
     first = read_vector(new_reference, "The new clips' kernels to the reference")
     second = read_vector(old_reference, "The old clips' kernels to the reference")
-    count = len(within)
-    if not len(between) == len(first) == len(second) == count:
-        raise UserError("The kernels are of different numbers of prompts.")
-    pairs = within + between - between.T
+    count = len(ours)
+    if not len(theirs) == len(between) == len(first) == len(second) == count:
+        raise UserError(
+            f"Kernels of {count}, {len(theirs)}, {len(between)}, {len(first)} and {len(second)} "
+            "prompts do not fit.",
+            expected="the same prompts in the same order in all of them",
+            change="Leave out what only one system has.",
+        )
+    pairs = ours - theirs + between - between.T
     np.fill_diagonal(pairs, 0)
     return pairs.sum(axis=1) / (count * (count - 1)) - 2 * (first - second) / count

@@ -141,7 +141,11 @@ def davidson(wins: ArrayLike, ties: ArrayLike) -> Davidson:
     if not tied.any():
         return Davidson(fit_wins(won), 0.0)
     if not won.any():
-        raise UserError("All votes are ties: there is no tendency to tie to estimate.")
+        raise UserError(
+            "All votes are ties: there is no tendency to tie to estimate.",
+            expected="some votes for one of two systems",
+            change="Report the share of ties.",
+        )
     systems = len(won)
     low, high = np.triu_indices(systems, 1)
     pairs = np.arange(len(low))

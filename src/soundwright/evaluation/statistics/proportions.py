@@ -115,7 +115,11 @@ def corrected_share(
     """
     shares = read_vector(observed, "The judge's answers")
     if shares.min() < 0 or shares.max() > 1:
-        raise UserError("The judge's answers are not between 0 and 1.")
+        raise UserError(
+            f"The judge's answers lie between {shares.min():g} and {shares.max():g}.",
+            expected="shares from 0 to 1",
+            change="Give 1 for seen, 0 for not seen, or a share of several.",
+        )
     for right, trials in (found, rejected):
         refuse_counts(right, trials)
     estimate = rogan_gladen(float(shares.mean()), found[0] / found[1], rejected[0] / rejected[1])

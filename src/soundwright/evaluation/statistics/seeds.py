@@ -82,6 +82,7 @@ def seeded_difference(
         raise UserError(
             f"Tables of {list(first.shape)} and {list(second.shape)} seeds x prompts do not pair.",
             expected="the same prompts" + (" and the same seeds" if paired_seeds else ""),
+            change="Leave out what only one method has.",
         )
     arms = [first - second] if paired_seeds else [first, -second]
     by_prompt = np.sum([arm.mean(axis=0) for arm in arms], axis=0)
@@ -115,7 +116,11 @@ def seed_interval(
     first = read_vector(new, "The new seeds' values")
     second = read_vector(old, "The old seeds' values")
     if paired_seeds and len(first) != len(second):
-        raise UserError(f"{len(first)} and {len(second)} seeds cannot be paired.")
+        raise UserError(
+            f"{len(first)} and {len(second)} seeds cannot be paired.",
+            expected="the same seeds for both methods",
+            change="Leave out what only one has, or compare the seeds unpaired.",
+        )
     arms = [first - second] if paired_seeds else [first, -second]
     parts = [(float(arm.var(ddof=1)) / len(arm), len(arm) - 1) for arm in arms]
     return t_interval(

@@ -36,13 +36,21 @@ class Votes:
         ]
         if len(set(lengths)) != 1 or not lengths[0]:
             raise UserError(
-                f"Columns of {lengths} votes.", expected="as many in each, at least one"
+                f"Columns of {lengths} votes.",
+                expected="as many in each, at least one",
+                change="Give every vote two systems, an outcome, a rater and a prompt.",
             )
         if not set(self.outcomes) <= {0, 0.5, 1}:
-            raise UserError("A vote is 1 (for the first), 0 (for the second) or 0.5 (a tie).")
+            raise UserError(
+                f"Outcomes of votes are {sorted(set(self.outcomes) - {0, 0.5, 1})[:3]}.",
+                expected="1 (for the first), 0 (for the second) or 0.5 (a tie)",
+                change="Turn ratings into votes before.",
+            )
         if any(one == other for one, other in zip(self.first, self.second, strict=True)):
             raise UserError(
-                "There is a vote between a system and itself.", change="Leave controls out."
+                "There is a vote between a system and itself.",
+                expected="two systems in every vote",
+                change="Leave controls out.",
             )
 
     @cached_property
