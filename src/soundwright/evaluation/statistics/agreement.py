@@ -41,7 +41,7 @@ def krippendorff_alpha(ratings: ArrayLike, scale: Scale) -> float | None:
         return None
     if scale == "ratio" and values[0] < 0:
         raise UserError(
-            f"Ratings on a ratio scale go down to {values[0]:g}.",
+            f"Ratings on a ratio scale are negative, down to {values[0]:g}.",
             expected="0 or more",
             change="Take the interval scale.",
         )
