@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 
 import pytest
@@ -9,6 +10,7 @@ from test_data_latents import BandCodec, digest
 from soundwright.audio.mixing import Layer, mix_evenly
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.records import Caption, Event, Mixture
+from soundwright.data import encoding, journal
 from soundwright.data.frame_segments import FrameSegmentConfig, LatentSegments
 from soundwright.data.latents import encode_latents
 from soundwright.data.manifest import (
@@ -240,3 +242,43 @@ def test_latents_of_mixtures_survive_a_kill(tmp_path, corpus, kills):
     batch = LatentSegments(store, config, seed=0, clips=train.clips)[0]
     joined = [text for text in batch.texts if " and " in text]
     assert len(joined) == len(mixtures_of(train)) == 7
+
+
+@pytest.mark.parametrize("interval", [0.0, 1.0])
+def test_whatever_is_on_the_disk_at_any_moment_is_continued(
+    tmp_path, corpus, monkeypatch, interval
+):
+    """What `kill -9` would leave, at every batch, at silence and around the last files."""
+    whole, out, left = mixed(corpus), tmp_path / "out", []
+
+    def copy(at):
+        place = tmp_path / f"killed-{len(left)}"
+        shutil.copytree(out, place)
+        left.append((at, place))
+
+    class Watched(BandCodec):
+        def encode(self, waveform):
+            copy(self.calls)
+            return super().encode(waveform)
+
+    def watched(function):
+        def run(*arguments):
+            copy(function.__name__)
+            function(*arguments)
+            copy(function.__name__)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "COMMIT_INTERVAL_S", interval)
+        for name in ("write_manifest", "write_index"):
+            patch.setattr(encoding, name, watched(getattr(encoding, name)))
+        codec = Watched()
+        encode_latents(whole, codec, out, identity="bands", batch=3)
+    assert len(left) == codec.calls + 4
+    for at, place in left:
+        last = BandCodec()
+        encode_latents(whole, last, place, identity="bands", batch=3)
+        assert digest(place) == digest(out), at
+        if interval == 0.0 and isinstance(at, int):
+            assert last.calls == codec.calls - at, "work that was done is not done again"
