@@ -17,6 +17,7 @@ from soundwright.cli.wishes import (
     place,
     read_prompts,
     read_span,
+    refuse,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 LIVE = "Long, live, looped"
 GIVEN = "From a given sound"
-DRAWING = "How tokens are drawn"
+DRAWING = "How tokens are drawn (language models)"
+DENOISING = "How noise is undone (diffusion models)"
 
 
 def generate(
@@ -86,9 +88,7 @@ def generate(
     ] = None,
     cfg_scale: Annotated[
         float | None,
-        typer.Option(
-            rich_help_panel=DRAWING, help="How closely to follow the words; 1 is no guidance."
-        ),
+        typer.Option(help="How closely to follow the words; 1 is no guidance."),
     ] = None,
     temperature: Annotated[
         float | None,
@@ -105,6 +105,23 @@ def generate(
         float | None,
         typer.Option(
             rich_help_panel=DRAWING, help="Draw among those with this probability together."
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(rich_help_panel=DENOISING, help="More take longer; 25.")
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=DENOISING,
+            help="dpm++, ddim, ddpm or unipc; euler or midpoint for a model of flow.",
+        ),
+    ] = None,
+    cfg_rescale: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=DENOISING,
+            help="Take back how much louder guidance makes it, 0 to 1.",
         ),
     ] = None,
     out: Annotated[
@@ -148,22 +165,25 @@ def generate(
 
     from soundwright.core.progress import Meter
     from soundwright.pipelines.adapters import parse_choice
-    from soundwright.pipelines.generation import FILLINGS, check_prompts, load
+    from soundwright.pipelines.generation import FILLINGS, LatentModel, check_prompts, load
 
     check_prompts(wanted, str(prompts_file) if prompts_file is not None else "")
     chosen = [parse_choice(adapter) for adapter in adapters or ()]
     loaded = load(model, device=device, dtype=dtype, adapters=chosen)
-    drawing: dict[str, Any] = {
-        "seed": seed,
-        "negative": negative,
-        "cfg_scale": cfg_scale,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-    }
+    of_tokens = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    of_noise = {"steps": steps, "sampler": sampler, "cfg_rescale": cfg_rescale}
+    if isinstance(loaded, LatentModel):
+        live = {"stream": stream or None, "continue_from": continue_from, "infill": infill}
+        refuse({**of_tokens, **live}, "diffusion", model)
+        drawing: dict[str, Any] = of_noise
+        given: dict[str, Any] = {}
+    else:
+        refuse(of_noise, "language", model)
+        drawing, given = of_tokens, {"continue_from": continue_from}
+    drawing = {"seed": seed, "negative": negative, "cfg_scale": cfg_scale, **drawing}
     if stream:
-        begun = {"duration": duration, "continue_from": continue_from}
-        _write_live(loaded, wanted[0], out, json, **begun, **drawing)
+        assert not isinstance(loaded, LatentModel)
+        _write_live(loaded, wanted[0], out, json, duration=duration, **given, **drawing)
         return
     with Meter("generate", 100, unit="%") as meter:
         many: dict[str, Any] = {
@@ -172,15 +192,16 @@ def generate(
             "progress": lambda done: meter.advance(int(100 * done) - meter.done),
         }
         if infill is not None and part is not None:
+            assert not isinstance(loaded, LatentModel)
             count = FILLINGS if candidates is None else candidates
             sounds = loaded.infill(wanted, infill, part, candidates=count, **many)
         else:
             sounds = loaded.generate(
                 wanted,
                 duration=duration,
-                continue_from=continue_from,
                 loop=loop,
                 best_of=best_of,
+                **given,
                 **many,
             )
     files = [sound.save(place(out, sound.prompt, sound.seed)) for sound in sounds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from soundwright.core.errors import UserError
@@ -48,6 +48,20 @@ def check_together(given: Collection[str]) -> None:
     for one, other, what in NEEDS:
         if one in given and other not in given:
             raise UserError(f"{one} needs {other}: {what}.")
+
+
+def refuse(given: Mapping[str, object], kind: str, model: str) -> None:
+    """Refuse options that a model of this kind does not have.
+
+    Raises:
+        UserError: Which one was given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} is not for {model}, which is a {kind} model.",
+                change="Leave it out, or take another --model.",
+            )
 
 
 def read_prompts(given: list[str], file: Path | None) -> list[str]:

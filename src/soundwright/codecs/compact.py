@@ -13,10 +13,10 @@ from typing import Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from soundwright.codecs.frames import frame_mask, pad_to_frames
 from soundwright.codecs.quantizer import QuantizerConfig, ResidualQuantizer
+from soundwright.codecs.spectrum import Frames, blocks
 from soundwright.codecs.task import CodecOutput
 from soundwright.core.config import Config
 from soundwright.core.seeding import initialising
@@ -129,9 +129,9 @@ class SpectrumEncoder(nn.Module):
         fine, wide = config.fine_width, config.wide_width
         self.frames = Frames(config.fft_size, config.fine_hop)
         self.stem = nn.Linear(self.frames.bins, fine)
-        self.fine = blocks(config.encoder_blocks[0], fine, config)
+        self.fine = blocks(config.encoder_blocks[0], fine, config.expansion, config.kernel)
         self.join = nn.Linear(fine * config.stack, wide)
-        self.wide = blocks(config.encoder_blocks[1], wide, config)
+        self.wide = blocks(config.encoder_blocks[1], wide, config.expansion, config.kernel)
         self.norm = nn.LayerNorm(wide)
         self.out = nn.Linear(wide, config.latent_width)
         self.stack = config.stack
@@ -151,9 +151,9 @@ class SpectrumDecoder(nn.Module):
         fine, wide = config.fine_width, config.wide_width
         self.frames = Frames(config.fft_size, config.fine_hop)
         self.stem = nn.Conv1d(config.latent_width, wide, 3, padding=1)
-        self.wide = blocks(config.decoder_blocks[0], wide, config)
+        self.wide = blocks(config.decoder_blocks[0], wide, config.expansion, config.kernel)
         self.split = nn.Linear(wide, fine * config.stack)
-        self.fine = blocks(config.decoder_blocks[1], fine, config)
+        self.fine = blocks(config.decoder_blocks[1], fine, config.expansion, config.kernel)
         self.norm = nn.LayerNorm(fine)
         self.head = nn.Linear(fine, 2 * self.frames.bins)
         self.stack = config.stack
@@ -164,69 +164,3 @@ class SpectrumDecoder(nn.Module):
         hidden = self.fine(self.split(hidden).unflatten(2, (self.stack, -1)).flatten(1, 2))
         magnitudes, phases = self.head(self.norm(hidden)).float().chunk(2, -1)
         return self.frames.synthesise(magnitudes, phases)
-
-
-class Block(nn.Module):
-    """A ConvNeXt block (Liu et al. 2022) over time: [B, T, D] to [B, T, D]."""
-
-    def __init__(self, width: int, config: CompactCodecConfig) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(
-            width, width, config.kernel, padding=config.kernel // 2, groups=width
-        )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.up = nn.Linear(width, config.expansion * width)
-        self.down = nn.Linear(config.expansion * width, width)
-        self.scale = nn.Parameter(torch.full((width,), 0.3))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Add what the block finds."""
-        update = self.depthwise(hidden.transpose(1, 2)).transpose(1, 2)
-        update = self.down(F.gelu(self.up(self.norm(update))))
-        return hidden + self.scale * update
-
-
-def blocks(count: int, width: int, config: CompactCodecConfig) -> nn.Sequential:
-    """`count` blocks in a row."""
-    return nn.Sequential(*(Block(width, config) for _ in range(count)))
-
-
-class Frames(nn.Module):
-    """STFT and its inverse; frame t is centred on the middle of hop t, so N = T * hop exactly."""
-
-    window: Tensor
-
-    def __init__(self, fft_size: int, hop: int) -> None:
-        super().__init__()
-        self.fft_size, self.hop = fft_size, hop
-        self.bins = fft_size // 2 + 1
-        self.margin = (fft_size - hop) // 2
-        self.register_buffer("window", torch.hann_window(fft_size), persistent=False)
-
-    def log_magnitudes(self, waveform: Tensor) -> Tensor:
-        """[B, N] to [B, N / hop, bins], scaled so that usual levels lie within about [-2, 2]."""
-        with torch.autocast(waveform.device.type, enabled=False):
-            padded = F.pad(waveform.float(), (self.margin, self.margin))
-            windows = padded.unfold(-1, self.fft_size, self.hop) * self.window
-            return (torch.fft.rfft(windows).abs() + 1e-3).log() / 3 + 0.5
-
-    def synthesise(self, magnitudes: Tensor, phases: Tensor) -> Tensor:
-        """Log magnitudes (in the encoder's scale) and phases [B, T, bins] to [B, T * hop]."""
-        with torch.autocast(magnitudes.device.type, enabled=False):
-            # A whole scale sine has a bin of fft_size / 4; the limit keeps early steps finite.
-            sizes = ((magnitudes - 0.5) * 3).clamp(max=5.5).exp()
-            spectrum = torch.polar(sizes, phases)
-            windows = torch.fft.irfft(spectrum, n=self.fft_size) * self.window
-            envelope = self.window.square().expand(1, windows.shape[1], -1)
-            return self._overlap(windows) / self._overlap(envelope).clamp(min=1e-4)
-
-    def _overlap(self, windows: Tensor) -> Tensor:
-        """Add windows [B, T, fft_size] at their places, without the margins: [B, T * hop]."""
-        length = windows.shape[1] * self.hop
-        whole = F.fold(
-            windows.transpose(1, 2),
-            (1, length + 2 * self.margin),
-            (1, self.fft_size),
-            stride=(1, self.hop),
-        )
-        return whole[:, 0, 0, self.margin : self.margin + length]

@@ -1,11 +1,14 @@
 """Discriminators that tell reconstructions from recordings, for training codecs.
 
 The multi-scale STFT discriminator is EnCodec's (Défossez et al. 2022, section 3.4, figure 2),
-with AudioCraft's values; the multi-period discriminator is HiFi-GAN's (Kong et al. 2020).
+with AudioCraft's values; the multi-period discriminator is HiFi-GAN's (Kong et al. 2020). The
+patch discriminator tells spectrograms apart (Isola et al. 2017).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -163,3 +166,51 @@ class PeriodDiscriminator(nn.Module):
             hidden = F.leaky_relu(layer(hidden), self.slope)
             features.append(hidden)
         return Verdict(self.last(hidden), tuple(features))
+
+
+class PatchDiscriminatorConfig(Config):
+    """Configuration of `PatchDiscriminator`."""
+
+    filters: int = Field(default=64, ge=1)
+    """Channels of the first layer; each later one has twice as many, up to 8 times."""
+    layers: int = Field(default=3, ge=1)
+    """Layers that halve both axes."""
+    slope: float = Field(default=0.2, ge=0, lt=1)
+    """Of the LeakyReLU."""
+
+
+class PatchDiscriminator(nn.Module):
+    """2-D convolutions over a spectrogram: one logit for each patch of it.
+
+    Weight norm stands where Isola et al. have batch norm, so that no item sees its batch mates.
+    """
+
+    def __init__(self, config: PatchDiscriminatorConfig) -> None:
+        super().__init__()
+        self.slope = config.slope
+        widths = [1, *(config.filters * 2 ** min(depth, 3) for depth in range(config.layers + 1))]
+        strides = [2] * config.layers + [1]
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(below, above, 2 + stride, stride, padding=1))
+            for below, above, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        self.last = weight_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+    def forward(self, spectrogram: Tensor) -> Verdict:
+        """[B, 1, M, F] float to logits [B, 1, M', F'] and features [B, filters, M', F']."""
+        hidden = spectrogram.contiguous(memory_format=torch.channels_last)
+        features = []
+        for layer in self.layers:
+            hidden = F.leaky_relu(layer(hidden), self.slope)
+            features.append(hidden)
+        return Verdict(self.last(hidden), tuple(features))
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """A block in which gradients pass through a module but not into it."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)

@@ -6,7 +6,6 @@ Section 3.4 of EnCodec (Défossez et al. 2022), with AudioCraft's weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -15,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from soundwright.codecs.balancer import Balancer
-from soundwright.codecs.discriminators import Discriminator, DiscriminatorConfig
+from soundwright.codecs.discriminators import Discriminator, DiscriminatorConfig, frozen
 from soundwright.codecs.frames import pad_to_frames
 from soundwright.codecs.losses import (
     LogMelError,
@@ -41,7 +40,8 @@ class CodecOutput:
 
     reconstruction: Tensor
     """[B, C, N], as long as the waveform."""
-    quantised: Quantized
+    quantised: Quantized | None = None
+    """What the quantiser did; None for a codec that has none, such as a vocoder."""
 
 
 class TrainableCodec(Protocol):
@@ -202,8 +202,9 @@ class CodecTask:
         metrics = {
             **self._plain_losses(real, fake, mask),
             "log_mel_error": self._log_mel_error(real, fake, mask),
-            "commitment": output.quantised.commitment,
         }
+        if output.quantised is not None:
+            metrics["commitment"] = output.quantised.commitment
         return {name: float(value) for name, value in metrics.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -239,7 +240,7 @@ class CodecTask:
         real: Tensor,
         fake: Tensor,
         mask: Tensor,
-        quantised: Quantized,
+        quantised: Quantized | None,
         context: StepContext,
         contested: bool,
     ) -> Turn:
@@ -254,11 +255,13 @@ class CodecTask:
         else:
             weighted = [self.balancer.weights[name] * part for name, part in losses.items()]
             loss = torch.stack(weighted).sum()
-        loss = loss + self.config.commitment * quantised.commitment
+        if quantised is not None:
+            loss = loss + self.config.commitment * quantised.commitment
+            metrics |= _codebook_metrics(quantised)
         if context.wants_metrics:
             with torch.no_grad():
                 metrics["log_mel_error"] = self._log_mel_error(real, fake, mask)
-        return Turn("generator", loss, {**metrics, **_codebook_metrics(quantised)})
+        return Turn("generator", loss, metrics)
 
     def _plain_losses(self, real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, Tensor]:
         weights = self.config.weights
@@ -276,7 +279,7 @@ class CodecTask:
     def _adversarial_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         weights = self.config.weights
         losses: dict[str, Tensor] = {}
-        with _frozen(self.discriminator):
+        with frozen(self.discriminator):
             on_fake = self.discriminator(fake)
             if weights.adversarial:
                 losses["adversarial"] = generator_hinge(on_fake)
@@ -285,16 +288,6 @@ class CodecTask:
                     on_real = self.discriminator(real)
                 losses["features"] = feature_matching(on_real, on_fake)
         return losses
-
-
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """A block in which gradients pass through a module but not into it."""
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        module.requires_grad_(True)
 
 
 def _codebook_metrics(quantised: Quantized) -> dict[str, float | Tensor]:

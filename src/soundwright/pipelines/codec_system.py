@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from soundwright.codecs.task import CodecTask, CodecTaskConfig
-from soundwright.data.segments import AudioSegments, SegmentConfig
+from soundwright.data.segments import SegmentConfig
 from soundwright.pipelines.cards import write_card
-from soundwright.pipelines.corpora import draw_weights, gather_corpus, split_corpus
+from soundwright.pipelines.corpora import cut_waveforms
 from soundwright.pipelines.jobs import Job, Workplace
 from soundwright.pipelines.models import write_model
 from soundwright.pipelines.parts import CodecChoice, build_codec
@@ -35,24 +35,13 @@ class CodecRecipe(Recipe):
 
 def prepare_codec(recipe: CodecRecipe, place: Workplace) -> Job[Any]:
     """Everything that the loop needs to train the codec of a recipe."""
-    corpus = gather_corpus(recipe.data, place.data)
-    train, validation = split_corpus(recipe.data, corpus)
     seed = recipe.training.seed
     codec = build_codec(recipe.codec, seed)
     task = CodecTask(codec, recipe.task, seed=seed)
     rate, channels = codec.sample_rate, codec.channels
-    batches = AudioSegments(
-        train,
-        recipe.segments,
-        sample_rate=rate,
-        channels=channels,
-        seed=seed,
-        weights=draw_weights(recipe.data, train.clips),
+    sounds = cut_waveforms(
+        recipe.data, recipe.segments, place.data, sample_rate=rate, channels=channels, seed=seed
     )
-    held_out = None
-    if validation is not None:
-        still = recipe.segments.model_copy(update={"shuffle": False, "crop": "start"})
-        held_out = AudioSegments(validation, still, sample_rate=rate, channels=channels, seed=seed)
 
     def save(checkpoint: Path, folder: Path) -> None:
         weights, _ = read_weights(checkpoint, "generator")
@@ -71,8 +60,8 @@ def prepare_codec(recipe: CodecRecipe, place: Workplace) -> Job[Any]:
             settings={},
             recipe=recipe.plain(),
             licence=recipe.licence,
-            card=write_card(recipe, facts, train),
+            card=write_card(recipe, facts, sounds.clips),
             storage=recipe.storage,
         )
 
-    return Job(task=task, batches=batches, validation=held_out, save=save)
+    return Job(task, sounds.batches, sounds.validation, save)

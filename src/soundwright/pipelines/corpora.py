@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from soundwright.core.errors import ConfigError, nearest
 from soundwright.core.files import hash_bytes
 from soundwright.core.records import Clip
 from soundwright.data.manifest import Manifest, join_manifests, read_manifest
+from soundwright.data.segments import AudioSegments, SegmentConfig
 from soundwright.data.selection import Selection, select_clips
 from soundwright.pipelines.scenes import SceneSource, make_scenes
 
@@ -100,3 +102,53 @@ def draw_weights(config: DataConfig, clips: Sequence[Clip]) -> list[float] | Non
     return [
         config.weights.get(clip.source.dataset, 0.0) / counts[clip.source.dataset] for clip in clips
     ]
+
+
+@dataclass(frozen=True)
+class Waveforms:
+    """What a system that learns from sound alone trains on."""
+
+    clips: Manifest
+    """Those to train on."""
+    batches: AudioSegments
+    validation: AudioSegments | None
+
+
+def cut_waveforms(
+    config: DataConfig,
+    segments: SegmentConfig,
+    folder: Path,
+    *,
+    sample_rate: int,
+    channels: int,
+    seed: int,
+) -> Waveforms:
+    """Batches of waveforms of the corpus that a recipe describes, for training and validation.
+
+    Args:
+        config: The data section.
+        segments: How waveforms are cut; for validation each begins with its clip.
+        folder: Where scenes are made.
+        sample_rate: Of the waveforms.
+        channels: Of the waveforms.
+        seed: Of all draws.
+
+    Raises:
+        UserError: As `gather_corpus`, `split_corpus` and `draw_weights`.
+    """
+    train, validation = split_corpus(config, gather_corpus(config, folder))
+    batches = AudioSegments(
+        train,
+        segments,
+        sample_rate=sample_rate,
+        channels=channels,
+        seed=seed,
+        weights=draw_weights(config, train.clips),
+    )
+    held_out = None
+    if validation is not None:
+        still = segments.model_copy(update={"shuffle": False, "crop": "start"})
+        held_out = AudioSegments(
+            validation, still, sample_rate=sample_rate, channels=channels, seed=seed
+        )
+    return Waveforms(train, batches, held_out)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from soundwright.audio.joining import check_loop, close_loop, needed_for_loop
-from soundwright.pipelines.settings import GenerationConfig
+from soundwright.pipelines.requests import Settings
+from soundwright.pipelines.settings import GenerationConfig, LatentGenerationConfig
 
 FADE_S = 0.5
 """Of a loop that goes over from the sound as it goes on to the sound as it began."""
 
 
-def lengthen_for_loop(config: GenerationConfig, sample_rate: int) -> GenerationConfig:
+def lengthen_for_loop(config: Settings, sample_rate: int) -> Settings:
     """The same settings with as much sound as `cut_loop` needs.
 
     Raises:
@@ -23,7 +24,12 @@ def lengthen_for_loop(config: GenerationConfig, sample_rate: int) -> GenerationC
     return config.model_copy(update={"duration": needed / sample_rate})
 
 
-def cut_loop(samples: Tensor, config: GenerationConfig, sample_rate: int, loudest: float) -> Tensor:
+def cut_loop(
+    samples: Tensor,
+    config: GenerationConfig | LatentGenerationConfig,
+    sample_rate: int,
+    loudest: float,
+) -> Tensor:
     """A loop of `config.duration` from the longer sound [C, N].
 
     Args:
@@ -37,5 +43,7 @@ def cut_loop(samples: Tensor, config: GenerationConfig, sample_rate: int, loudes
     return looped / max(1.0, looped.abs().max().item() / loudest)
 
 
-def _samples(config: GenerationConfig, sample_rate: int) -> tuple[int, int]:
+def _samples(
+    config: GenerationConfig | LatentGenerationConfig, sample_rate: int
+) -> tuple[int, int]:
     return round(config.duration * sample_rate), round(FADE_S * sample_rate)

@@ -36,6 +36,7 @@ from soundwright.pipelines.storage import Storage, read_weights, write_weights
 from soundwright.pipelines.text_folders import TEXT_FOLDER, copier_of, name_text_encoder
 from soundwright.pipelines.weight_files import stream_weights
 
+Kind = Literal["lm", "codec", "vae", "mel_codec", "diffusion"]
 FORMAT_VERSION = 1
 BUNDLED = "bundled"
 RECORD_FILE = "model.json"
@@ -53,7 +54,7 @@ class ModelRecord(Record):
     """What `model.json` says."""
 
     format_version: int
-    kind: Literal["lm", "codec"]
+    kind: Kind
     name: str
     storage: Storage
     licence: str
@@ -105,7 +106,7 @@ class ModelRecord(Record):
 def write_model(
     folder: Path,
     *,
-    kind: Literal["lm", "codec"],
+    kind: Kind,
     name: str,
     parts: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Tensor]]],
     settings: Mapping[str, Any],
@@ -123,8 +124,9 @@ def write_model(
         folder: Where to.
         kind: What the model is.
         name: What it calls itself.
-        parts: Part name to its configuration and its state dictionary. One that is no `dict`
-            is written tensor by tensor as it gives them, so that no more than one is in memory.
+        parts: Part name to its configuration and its state dictionary; the last one is what gave
+            the model its kind. A dictionary that is no `dict` is written tensor by tensor as it
+            gives them, so that no more than one is in memory.
         settings: See `ModelRecord.settings`.
         recipe: The resolved recipe it was trained by.
         licence: Terms of the weights.
@@ -149,7 +151,7 @@ def write_model(
             format_version=FORMAT_VERSION,
             kind=kind,
             name=name,
-            storage=stored[kind],
+            storage=stored[list(parts)[-1]],
             licence=licence,
             parts={part: dict(configuration) for part, (configuration, _) in parts.items()},
             settings=dict(settings),

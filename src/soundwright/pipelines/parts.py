@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import model_validator
@@ -12,9 +12,13 @@ from torch import Tensor, nn
 
 from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
+from soundwright.codecs.mel_codec import MelCodec
+from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
+from soundwright.codecs.spectrum_vocoder import SpectrumVocoder, SpectrumVocoderConfig
 from soundwright.codecs.stereo import StereoCodec
 from soundwright.core.config import Config
 from soundwright.core.errors import CheckpointError, ConfigError
+from soundwright.diffusion.network import LatentUnet, UnetConfig
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.pipelines.adapters import Adapter, add_adapters, check_base
 from soundwright.pipelines.models import ModelRecord, find_model, read_part, verify_model
@@ -67,6 +71,74 @@ def load_codec(name: str | Path) -> tuple[Codec, ModelRecord, Path]:
     codec = build_codec(CodecChoice.read(record.parts["codec"], origin=f"the codec of {name}"))
     load_part(codec, folder, "codec")
     return codec.eval(), record, folder
+
+
+class VocoderChoice(Config):
+    """Exactly one vocoder."""
+
+    spectrum: SpectrumVocoderConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.spectrum is None:
+            raise ValueError("give spectrum")
+        return self
+
+
+def build_vocoder(choice: VocoderChoice, seed: int = 0) -> SpectrumVocoder:
+    """A vocoder with initial weights."""
+    assert choice.spectrum is not None
+    return SpectrumVocoder(choice.spectrum, seed)
+
+
+def load_vae(name: str | Path) -> tuple[MelVae, ModelRecord, Path]:
+    """The autoencoder of a model, whether it stands alone or in a codec or a diffusion model.
+
+    Returns:
+        The autoencoder in evaluation mode, the model's record and its folder.
+
+    Raises:
+        UserError: There is no such model.
+        CheckpointError: It is damaged or has no autoencoder.
+    """
+    folder = find_model(name)
+    record = verify_model(folder)
+    return _load_vae(record, folder), record, folder
+
+
+def load_latent_codec(name: str | Path) -> tuple[MelCodec, ModelRecord, Path]:
+    """The latent codec of a model, whether it stands alone or in a diffusion model.
+
+    Returns:
+        The codec in evaluation mode, the model's record and its folder.
+
+    Raises:
+        UserError: There is no such model.
+        CheckpointError: It is damaged or has no latent codec.
+    """
+    folder = find_model(name)
+    record = verify_model(folder)
+    vae = _load_vae(record, folder)
+    config = _configuration(record, "vocoder")
+    vocoder = build_vocoder(VocoderChoice.read(config, origin=f"the vocoder of {name}"))
+    load_part(vocoder, folder, "vocoder")
+    return MelCodec(vae, vocoder).eval(), record, folder
+
+
+def _load_vae(record: ModelRecord, folder: Path) -> MelVae:
+    config = _configuration(record, "vae")
+    vae = MelVae(MelVaeConfig.read(config, origin=f"the autoencoder of {record.name}"))
+    load_part(vae, folder, "vae")
+    return vae.eval()
+
+
+def _configuration(record: ModelRecord, part: str) -> Mapping[str, Any]:
+    if part not in record.parts:
+        raise CheckpointError(
+            f"The model {record.name} is a {record.kind} and has no {part}.",
+            expected=f"a model with the part {part}: {', '.join(record.parts)} are there",
+        )
+    return record.parts[part]
 
 
 def coarser_choice(choice: CodecChoice, codebooks: int) -> CodecChoice:
@@ -126,6 +198,22 @@ def load_lm(record: ModelRecord, folder: Path, adapters: Sequence[Adapter] = ())
     weights = add_adapters(read_part(folder, "lm"), adapters)
     _load(lm, weights, folder / "lm.safetensors", assign=True)
     return lm.eval()
+
+
+def load_network(record: ModelRecord, folder: Path) -> LatentUnet:
+    """The network of a verified diffusion model's folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: The model has none, or its weights do not fit.
+    """
+    if "unet" not in record.parts:
+        raise CheckpointError(
+            f"The model {record.name} is a {record.kind}.", expected="a diffusion model"
+        )
+    config = UnetConfig.read(record.parts["unet"], origin=f"the model {record.name}")
+    network = LatentUnet(config)
+    load_part(network, folder, "unet")
+    return network.eval()
 
 
 def load_part(module: nn.Module, folder: Path, part: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes
-from soundwright.pipelines.settings import GenerationConfig
+from soundwright.pipelines.settings import GenerationConfig, LatentGenerationConfig
 
 LONGEST_PROMPT = 1000
 """Characters; the text encoders read about as much."""
@@ -20,12 +20,15 @@ LONGEST_DURATION_S = 600.0
 LONGEST_STREAM_S = 86_400.0
 """Of a sound that is written as it is made, in memory that does not grow: a day."""
 
+Settings = TypeVar("Settings", GenerationConfig, LatentGenerationConfig)
+"""How a language model generates, or a diffusion model."""
+
 
 @dataclass(frozen=True)
-class Request:
+class Request(Generic[Settings]):
     """How sounds shall be made, apart from their prompts and seeds."""
 
-    config: GenerationConfig
+    config: Settings
     negative: str | None = None
     """A text to be guided away from."""
     beginning: Tensor | None = None
@@ -45,8 +48,8 @@ class Request:
 
 
 def settle(
-    defaults: GenerationConfig, given: Mapping[str, Any], *, longest: float = LONGEST_DURATION_S
-) -> GenerationConfig:
+    defaults: Settings, given: Mapping[str, Any], *, longest: float = LONGEST_DURATION_S
+) -> Settings:
     """A model's defaults with what was given, if it was not None, in their place.
 
     Args:
@@ -59,7 +62,8 @@ def settle(
     """
     known = {name: value for name, value in given.items() if value is not None}
     for name, value in known.items():
-        _check_setting(name, value, longest)
+        if not isinstance(value, str):
+            _check_setting(name, value, longest)
     return defaults.model_copy(update=known)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from soundwright.core.config import Config
+from soundwright.diffusion.sampling import SamplingConfig
+from soundwright.diffusion.solvers import Sampler, Spacing
 from soundwright.text.encoders import TextEncoderConfig
 from soundwright.text.preparation import PreparationConfig
 
@@ -33,3 +35,34 @@ class GenerationConfig(Config):
     top_p: float = Field(default=0.0, ge=0, le=1)
     """Draw among the likeliest that make up this probability; 0 is off, anything else replaces
     `top_k`."""
+
+
+class LatentGenerationConfig(Config):
+    """How a diffusion model generates."""
+
+    duration: float = Field(default=5.0, gt=0)
+    """Seconds."""
+    cfg_scale: float = Field(default=3.0, ge=0)
+    """Guidance: unconditional + scale * (conditional - unconditional); 1 is none."""
+    sampler: Sampler | None = None
+    """Null is dpm++ for a model of noise and euler for one of flow."""
+    steps: int = Field(default=25, ge=1)
+    """Of the sampler."""
+    cfg_rescale: float = Field(default=0.0, ge=0, le=1)
+    """How far the growth of deviation that guidance brings is taken back."""
+    spacing: Spacing = "trailing"
+    """Where ddpm's steps lie; leading is what Tango's code has."""
+
+    def sampling(self) -> SamplingConfig:
+        """What concerns the sampler.
+
+        Raises:
+            UserError: Values that do not go together.
+        """
+        return SamplingConfig(
+            sampler=self.sampler,
+            steps=self.steps,
+            guidance=self.cfg_scale,
+            rescale=self.cfg_rescale,
+            spacing=self.spacing,
+        )

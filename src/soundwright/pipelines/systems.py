@@ -14,6 +14,8 @@ from soundwright.core.errors import ConfigError, nearest
 from soundwright.core.ranks import Ranks
 from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
 from soundwright.pipelines.detector_system import DetectorRecipe, prepare_detector
+from soundwright.pipelines.diffusion_recipe import DiffusionRecipe, inherit_diffusion
+from soundwright.pipelines.diffusion_system import prepare_diffusion
 from soundwright.pipelines.jobs import Job, Workplace
 from soundwright.pipelines.lm_recipe import LmRecipe, inherit_model
 from soundwright.pipelines.lm_system import prepare_lm
@@ -21,6 +23,8 @@ from soundwright.pipelines.matcher_system import MatcherRecipe, prepare_matcher
 from soundwright.pipelines.memory import MemoryEstimate, estimate_memory
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.tagger_system import TaggerRecipe, prepare_tagger
+from soundwright.pipelines.vae_system import VaeRecipe, prepare_vae
+from soundwright.pipelines.vocoder_system import VocoderRecipe, prepare_vocoder
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,20 @@ class System:
     """Makes what a run needs from such a recipe."""
     estimate: Callable[[Any, torch.device, Ranks], MemoryEstimate | None] | None = None
     """Says how much memory a run takes; None where nothing is known of it."""
+    inherit: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    """Fills a recipe's values with what it takes over from the model that it starts from."""
 
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
         "codec": System(CodecRecipe, prepare_codec),
         "detector": System(DetectorRecipe, prepare_detector),
-        "lm": System(LmRecipe, prepare_lm, estimate_memory),
+        "diffusion": System(DiffusionRecipe, prepare_diffusion, inherit=inherit_diffusion),
+        "lm": System(LmRecipe, prepare_lm, estimate_memory, inherit_model),
         "matcher": System(MatcherRecipe, prepare_matcher),
         "tagger": System(TaggerRecipe, prepare_tagger),
+        "vae": System(VaeRecipe, prepare_vae),
+        "vocoder": System(VocoderRecipe, prepare_vocoder),
     }
 )
 
@@ -60,8 +69,11 @@ def read_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     given = {}
     for override in overrides:
         given = merge(given, parse_override(override))
-    values = merge(inherit_model(merge(values, given)), given)
+    values = merge(values, given)
     kind = str(values.get("kind"))
     if kind not in SYSTEMS:
         raise ConfigError(f"The recipe {name} has the kind {kind!r}; {nearest(kind, SYSTEMS)}")
-    return SYSTEMS[kind].recipe.read(values, origin=f"recipe {name}")
+    system = SYSTEMS[kind]
+    if system.inherit is not None:
+        values = merge(system.inherit(values), given)
+    return system.recipe.read(values, origin=f"recipe {name}")

@@ -14,6 +14,7 @@ from soundwright.pipelines.making import Item, Made, Progress
 from soundwright.pipelines.ranking import describe_fillings
 from soundwright.pipelines.rendering import Renderer
 from soundwright.pipelines.requests import Request
+from soundwright.pipelines.settings import GenerationConfig
 from soundwright.pipelines.waveforms import LOUDEST
 
 
@@ -25,7 +26,7 @@ class TokenMaker:
         request: How; a loop asks for more tokens than are heard.
     """
 
-    def __init__(self, renderer: Renderer, request: Request) -> None:
+    def __init__(self, renderer: Renderer, request: Request[GenerationConfig]) -> None:
         self._renderer, self._request = renderer, request
         self._drawn = (
             lengthen_for_loop(request.config, renderer.sample_rate)
@@ -72,7 +73,7 @@ def fill_spans(
     renderer: Renderer,
     items: Sequence[Item],
     gap: Gap,
-    request: Request,
+    request: Request[GenerationConfig],
     candidates: int,
     progress: Progress | None = None,
 ) -> Iterator[Made]:

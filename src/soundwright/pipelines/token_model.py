@@ -242,7 +242,7 @@ class Model(Generator):
         continue_from: Path | str | Sound | None = None,
         loop: bool = False,
         **given: float | None,
-    ) -> Request:
+    ) -> Request[GenerationConfig]:
         """What is asked for, checked."""
         check_prompts(prompts)
         config = settle(self.defaults, given, longest=longest)

@@ -1,0 +1,146 @@
+"""A variational autoencoder of log-mel spectrograms: the latents of AudioLDM, Tango and Tango 2.
+
+The network is `AutoencoderKL` of diffusers, over images whose height is time and whose width is
+mel bands. With `MelVaeConfig()` it has the shape of the public weights, audioldm-s-full: 10.24 s
+are 8 x 256 x 16 latents.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from soundwright.audio.mel import PRESETS, LogMel, MelConfig
+from soundwright.core.config import Config
+from soundwright.core.errors import UserError
+from soundwright.core.protocols import Posterior
+from soundwright.core.seeding import initialising
+
+
+class MelVaeConfig(Config):
+    """Configuration of `MelVae`; the defaults are Tango's."""
+
+    mel: MelConfig = PRESETS["tango"]
+    center: float = 0.0
+    spread: float = Field(default=1.0, gt=0)
+    """The network sees (mel - center) / spread. AudioLDM's sees log-mels as they are; a network
+    that is trained in minutes needs them near mean 0 and variance 1."""
+    patch: int = Field(default=1, ge=1)
+    """Frames and bands, patch x patch of them, that are folded into channels before the first
+    level. 2 saves a level at the full size, which costs a CPU more than all the others."""
+    widths: tuple[int, ...] = Field(default=(128, 256, 512), min_length=1)
+    """Channels of each level; between two levels time and bands are halved."""
+    layers: int = Field(default=2, ge=1)
+    """Residual blocks a level."""
+    groups: int = Field(default=32, ge=1)
+    """Of the group norms; divides all widths."""
+    latent_channels: int = Field(default=8, ge=1)
+    scale: float = Field(default=0.9227914214134216, gt=0)
+    """Factor that brings latents to about unit variance, for the diffusion model. Tango's by
+    default; a trained network's is measured."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if any(width % self.groups for width in self.widths):
+            raise ValueError(f"widths {self.widths} are not all multiples of groups {self.groups}")
+        if self.mel.n_mels % self.compression:
+            raise ValueError(
+                f"mel.n_mels {self.mel.n_mels} is no multiple of {self.compression}, which is "
+                "patch x 2^(levels - 1)"
+            )
+        if self.mel.frames(self.hop_length) != self.compression:
+            raise ValueError("mel: so many hops are not so many frames; set mel.trim to true")
+        return self
+
+    @property
+    def compression(self) -> int:
+        """Mel frames in a latent frame, and mel bands in a latent band."""
+        return self.patch * 2 ** (len(self.widths) - 1)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples in a latent frame."""
+        return self.mel.hop_length * self.compression
+
+
+class MelVae(nn.Module):
+    """Log-mels [B, M, F] to posteriors of latents [B, C, T, M / compression], and back.
+
+    Args:
+        config: See `MelVaeConfig`.
+        seed: Of the initial weights.
+
+    Raises:
+        UserError: diffusers is not installed.
+    """
+
+    def __init__(self, config: MelVaeConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.front = LogMel(config.mel)
+        with initialising(seed, "mel-vae"):
+            self.network = _build_network(config)
+
+    def mels(self, waveform: Tensor) -> Tensor:
+        """The spectrogram [B, M, F] of [B, N], F = ceil(N / mel.hop_length)."""
+        return self.front(waveform)
+
+    def encode(self, mel: Tensor) -> Posterior:
+        """[B, M, F] to a scaled posterior of T = ceil(F / compression) frames.
+
+        The last latent frame is filled up with silence.
+        """
+        raw, scale = self.infer(mel), self.config.scale
+        return Posterior(raw.mean * scale, raw.deviation * scale)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [B, C, T, M / compression] to [B, M, T * compression]."""
+        return self.rebuild(latents / self.config.scale)
+
+    def infer(self, mel: Tensor) -> Posterior:
+        """As `encode`, before scaling: what training works with."""
+        config = self.config
+        missing = -mel.shape[-1] % config.compression
+        padded = F.pad(mel, (0, missing), value=self._silence(mel)) if missing else mel
+        image = ((padded - config.center) / config.spread).transpose(1, 2)[:, None]
+        folded = F.pixel_unshuffle(image, config.patch)
+        found = self.network.encode(folded).latent_dist
+        return Posterior(found.mean.float(), found.std.float())
+
+    def rebuild(self, latents: Tensor) -> Tensor:
+        """As `decode`, of latents that are not scaled."""
+        config = self.config
+        image = F.pixel_shuffle(self.network.decode(latents).sample.float(), config.patch)
+        return image[:, 0].transpose(1, 2) * config.spread + config.center
+
+    def _silence(self, like: Tensor) -> float:
+        """What the front end gives where there is no sound."""
+        return float(self.front(like.new_zeros(self.config.mel.hop_length))[0, 0])
+
+
+def _build_network(config: MelVaeConfig) -> Any:
+    """The `AutoencoderKL`, with initial weights."""
+    try:
+        diffusers = importlib.import_module("diffusers")
+    except ImportError as error:
+        raise UserError(
+            "Variational autoencoders of spectrograms need the package diffusers.",
+            change='pip install "soundwright[diffusion]"',
+        ) from error
+    levels, channels = len(config.widths), config.patch**2
+    return diffusers.AutoencoderKL(
+        in_channels=channels,
+        out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.widths,
+        layers_per_block=config.layers,
+        latent_channels=config.latent_channels,
+        norm_num_groups=config.groups,
+        scaling_factor=config.scale,
+    )

@@ -1,0 +1,90 @@
+"""What the recipe of a diffusion model says, and what it takes over from a model to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from soundwright.core.config import Config, merge
+from soundwright.core.errors import CheckpointError
+from soundwright.data.frame_segments import FrameSegmentConfig
+from soundwright.data.mixtures import MixtureConfig
+from soundwright.diffusion.network import UnetConfig
+from soundwright.diffusion.task import DiffusionTaskConfig
+from soundwright.pipelines.models import find_model, verify_model
+from soundwright.pipelines.recipe import Recipe
+from soundwright.pipelines.samples import SampleConfig
+from soundwright.pipelines.settings import LatentGenerationConfig, TextConfig
+
+HOW_TO_TRAIN = ("dropout", "checkpointing")
+"""Keys of `unet` that a recipe with `from_model` may set: they are not the model's shape."""
+
+
+class LatentSource(Config):
+    """Whose latents the model learns: exactly one of these."""
+
+    model: str | None = None
+    """A finished latent codec, or a diffusion model with one, by name or folder."""
+    recipe: str | None = None
+    """A recipe of a vocoder, trained first with its autoencoder, on the data of this one, into
+    `codec/` of the run."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.model is None) == (self.recipe is None):
+            raise ValueError("give exactly one of model and recipe")
+        return self
+
+
+class DiffusionRecipe(Recipe):
+    """Train a latent diffusion model, from nothing or from another one."""
+
+    kind: Literal["diffusion"]  # type: ignore[assignment]
+    from_model: str | None = None
+    """A model to start from, by name or folder: its codec, text and shape are taken over."""
+    from_hash: str | None = None
+    """That model's hash, found by itself, so that a run is not resumed over another model."""
+    latents: Path | None = None
+    """Latents as `soundwright data tokenize` left them; null makes them from `data`."""
+    codec: LatentSource
+    text: TextConfig = TextConfig()
+    mixtures: MixtureConfig | None = None
+    """Pairs of training clips that are heard together, section 2.4 of the paper; null makes
+    none."""
+    unet: UnetConfig = UnetConfig()
+    segments: FrameSegmentConfig = FrameSegmentConfig()
+    task: DiffusionTaskConfig = DiffusionTaskConfig()
+    generation: LatentGenerationConfig = LatentGenerationConfig()
+    """Defaults of the finished model, and of the samples during training."""
+    samples: SampleConfig = SampleConfig()
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        data = self.data
+        if self.latents is not None and (data.manifests or data.scenes is not None):
+            raise ValueError("latents are given, and data.manifests or data.scenes as well")
+        if self.latents is not None and self.mixtures is not None:
+            raise ValueError("latents are given, and mixtures, which are made before them")
+        return self
+
+
+def inherit_diffusion(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill a recipe with `from_model` with what it takes over from that model.
+
+    Raises:
+        UserError: There is no such model.
+        CheckpointError: It is no diffusion model.
+    """
+    name = values.get("from_model")
+    if not name:
+        return dict(values)
+    record = verify_model(find_model(str(name)))
+    if record.kind != "diffusion":
+        raise CheckpointError(f"{name} is a {record.kind}.", expected="a diffusion model")
+    own = values.get("unet")
+    own = {key: own[key] for key in HOW_TO_TRAIN if key in own} if isinstance(own, dict) else {}
+    taken = {**record.settings, "unet": {**record.parts["unet"], **own}}
+    return {**merge(values, taken), "codec": {"model": str(name)}, "from_hash": record.hash}
