@@ -104,7 +104,7 @@ class LatentInfo(FrameInfo):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Half precision: steps of 2^-11, far below any deviation that sampling adds."""
+        """Half precision: rounded to 2^-11 of each number."""
         return np.dtype("<f2")
 
     def part_rows(self, rows: NDArray[Any]) -> tuple[Tensor, Tensor]:
