@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from soundwright.codecs.compact import CompactCodec, CompactCodecConfig, Frames
+from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.quantizer import QuantizerConfig
+from soundwright.codecs.spectrum import Frames
 from soundwright.core.config import Config
 from soundwright.core.errors import ConfigError
 from soundwright.core.protocols import TokenCodec
