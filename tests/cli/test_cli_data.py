@@ -6,8 +6,12 @@ import torch
 
 from soundwright.audio.files import read, write
 from soundwright.audio.sound import Sound
-from soundwright.data.manifest import read_manifest
-from soundwright.pipelines.models import verify_model
+from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
+from soundwright.codecs.spectrum_vocoder import SpectrumVocoderConfig
+from soundwright.data.manifest import read_clip, read_manifest
+from soundwright.data.store import LatentStore
+from soundwright.pipelines.models import verify_model, write_model
+from soundwright.pipelines.parts import VocoderChoice, build_vocoder, load_latent_codec
 
 
 @pytest.fixture
@@ -44,6 +48,49 @@ def test_three_commands_make_a_model_of_a_folder(command, folder, tiny_model, tm
         assert result.exit_code == 0, result.stderr
     assert verify_model(tmp_path / "run" / "model").name == "finetune-tiny"
     assert (tmp_path / "my-noise-0.wav").is_file()
+
+
+@pytest.fixture(scope="module")
+def tiny_latent_codec(tmp_path_factory):
+    """A mel autoencoder and a vocoder with initial weights, as a model folder."""
+    pytest.importorskip("diffusers")
+    vae = MelVaeConfig(widths=(8, 8, 16), groups=4, latent_channels=2)
+    vocoder = VocoderChoice(spectrum=SpectrumVocoderConfig(width=8, blocks=1))
+    out = tmp_path_factory.mktemp("models") / "mel"
+    write_model(
+        out,
+        kind="mel_codec",
+        name="mel",
+        parts={
+            "vae": (vae.plain(), MelVae(vae).state_dict()),
+            "vocoder": (vocoder.plain(), build_vocoder(vocoder).state_dict()),
+        },
+        settings={},
+        recipe={},
+        licence="CC0",
+        card="",
+    )
+    return out
+
+
+def test_the_latents_of_a_latent_codec_are_stored(
+    command, refuses, folder, tmp_path, tiny_model, tiny_latent_codec
+):
+    assert imported(command, folder).exit_code == 0
+    tokenize = ("data", "tokenize", "mine", "--model", tiny_latent_codec)
+    result = command(*tokenize, "--out", "latents", "--json")
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert (said["model"], said["clips"], said["skipped"]) == ("mel", 6, 0)
+    assert said["info"]["latent_shape"] == [2, 16]
+    store = LatentStore(tmp_path / "latents")
+    codec, _, _ = load_latent_codec(tiny_latent_codec)
+    clip = store.manifest.clips[2]
+    expected = codec.encode(read_clip(store.manifest, clip).samples[None])
+    assert store.frames(clip.id) == 38
+    assert torch.allclose(store.read(clip.id)[0], expected.mean[0], atol=2e-3)
+    assert "latents of 6 clips, 0 skipped" in command(*tokenize, "--out", "latents").stdout
+    refuses(*tokenize[:-1], tiny_model, "--out", "latents", says="holds soundwright-latents")
 
 
 def test_a_missing_file_is_named_counted_and_skipped(command, folder):

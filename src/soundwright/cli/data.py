@@ -192,23 +192,32 @@ def tokenize(
     workers: WorkersOption = 2,
     json: JsonOption = False,
 ) -> None:
-    """Store the codec's tokens of every clip, so that training never runs the codec.
+    """Store the codec's tokens, or latents, of every clip, so that training never runs the codec.
 
-    A killed run continues with the same command.
+    What is stored depends on the model: tokens for a language model, latents for a diffusion
+    model. A killed run continues with the same command.
 
     Example: soundwright data tokenize data/mine --model bundled --out data/mine/tokens
     """
     from soundwright.core.devices import choose_device
+    from soundwright.data.latents import encode_latents
     from soundwright.data.manifest import read_manifest
     from soundwright.data.tokens import tokenize as tokenize_manifest
-    from soundwright.pipelines.parts import load_codec
+    from soundwright.pipelines.models import find_model, read_record
+    from soundwright.pipelines.parts import load_codec, load_latent_codec
 
     corpus = read_manifest(_manifest_path(manifest))
     where = choose_device(device)
-    codec, record, _ = load_codec(model)
-    store = tokenize_manifest(
-        corpus, codec.to(where), out, device=where, batch=batch, workers=workers
-    )
+    if "codec" in read_record(find_model(model)).parts:
+        codec, record, _ = load_codec(model)
+        store = tokenize_manifest(
+            corpus, codec.to(where), out, device=where, batch=batch, workers=workers
+        )
+    else:
+        codec, record, _ = load_latent_codec(model)
+        store = encode_latents(
+            corpus, codec.to(where), out, device=where, batch=batch, workers=workers
+        )
     for skipped in store.skipped:
         note(f"skipped {skipped.clip_id}: {skipped.problem}")
     if json:
@@ -222,7 +231,7 @@ def tokenize(
             }
         )
     else:
-        emit_text(f"{out}: tokens of {len(store)} clips, {len(store.skipped)} skipped")
+        emit_text(f"{out}: {store.info.kind}s of {len(store)} clips, {len(store.skipped)} skipped")
 
 
 @app.command()
