@@ -46,8 +46,8 @@ class SamplingConfig(Config):
     """Weight w of the text: unconditional + w (conditional - unconditional); 1 is without."""
     rescale: float = 0.0
     """How far guidance's growth of each item's deviation is taken back, 0 to 1."""
-    spacing: Spacing = "trailing"
-    """Where ddpm's steps lie; leading is what Tango's code has."""
+    spacing: Spacing | None = None
+    """Where the steps through noise lie; null is trailing for ddpm and quadratic for the others."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -57,8 +57,6 @@ class SamplingConfig(Config):
             raise UserError(f"The guidance is {self.guidance}.", expected="a number of at least 0")
         if not 0 <= self.rescale <= 1:
             raise UserError(f"The rescale is {self.rescale}.", expected="a number from 0 to 1")
-        if self.spacing == "leading" and self.sampler != "ddpm":
-            raise UserError("Leading spacing is for ddpm alone.", change="Set sampler=ddpm.")
         return self
 
 
@@ -103,7 +101,8 @@ def sample(
     else:
         process = network.config.process
         assert not isinstance(process, FlowConfig)
-        scheduler = build_scheduler(sampler, process, config.steps, config.spacing)
+        spacing = config.spacing or ("trailing" if sampler == "ddpm" else "quadratic")
+        scheduler = build_scheduler(sampler, process, config.steps, spacing)
         streams = [torch_stream(seed, "ancestral") for seed in seeds]
         latents = solve_noise(scheduler, predict, noise, streams)
     if not bool(latents.isfinite().all()):

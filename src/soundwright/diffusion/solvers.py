@@ -8,6 +8,17 @@
 | unipc    | UniPC of second order, predicting x_0                 | none             |
 | euler    | flow: straight steps                                  | none             |
 | midpoint | flow: two evaluations a step                          | none             |
+
+| spacing   | times                                                                               |
+|-----------|-------------------------------------------------------------------------------------|
+| quadratic | dense where little noise is left, from the last of training to 0                     |
+| trailing  | even, from the last of training                                                      |
+| leading   | even, down to 1, from below the last, though from pure noise all the same: as Tango  |
+
+Even times leave much to their last step, which without noise of its own gives a mean of all that
+is possible: what varies finely is smoothed away. Of Gaussians with deviation 1, 0.5 and 0.1,
+25 even steps of dpm++ leave 98, 94 and 45 %, quadratic ones 100, 101 and 97 %, and 200 even steps
+of ddpm 98, 97 and 78 %.
 """
 
 from __future__ import annotations
@@ -18,13 +29,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from soundwright.core.errors import UserError
 from soundwright.diffusion.library import load_diffusers
 from soundwright.diffusion.noise import NoiseConfig
 
 Sampler = Literal["ddpm", "ddim", "dpm++", "unipc", "euler", "midpoint"]
-Spacing = Literal["trailing", "leading"]
+Spacing = Literal["quadratic", "trailing", "leading"]
 Predict = Callable[[Tensor, Tensor], Tensor]
 """Latents [B, C, T, F] and times [] to predictions of the same shape, guided."""
 
@@ -34,10 +46,6 @@ NOISE_SAMPLERS: tuple[Sampler, ...] = ("ddpm", "ddim", "dpm++", "unipc")
 
 def build_scheduler(name: Sampler, config: NoiseConfig, steps: int, spacing: Spacing) -> Any:
     """A scheduler of diffusers, ready for `steps` steps of a process.
-
-    Trailing spacing begins at the last time of training, at which there is all but nothing left of
-    the signal, and its steps are even. Leading spacing, with its offset of 1, is how Tango's code
-    begins: below that time, though from pure noise all the same.
 
     Raises:
         UserError: More steps than the process has.
@@ -55,23 +63,35 @@ def build_scheduler(name: Sampler, config: NoiseConfig, steps: int, spacing: Spa
         "num_train_timesteps": config.steps,
         "trained_betas": betas.tolist(),
         "prediction_type": "v_prediction" if config.prediction == "v" else "epsilon",
-        "timestep_spacing": spacing,
     }
     if name == "ddpm":
-        # With as many steps as there are, there is no room for the offset.
-        last = config.steps // steps * (steps - 1)
-        offset = int(spacing == "leading" and last + 1 < config.steps)
-        scheduler = library.DDPMScheduler(**common, clip_sample=False, steps_offset=offset)
+        scheduler = library.DDPMScheduler(**common, clip_sample=False)
     elif name == "unipc":
-        scheduler = library.UniPCMultistepScheduler(**common, final_sigmas_type="zero")
+        scheduler = library.UniPCMultistepScheduler(**common)
     else:
         order = 1 if name == "ddim" else 2
         scheduler = library.DPMSolverMultistepScheduler(
-            **common, solver_order=order, algorithm_type="dpmsolver++", final_sigmas_type="zero"
+            **common, solver_order=order, algorithm_type="dpmsolver++"
         )
     scheduler.set_timesteps(steps)
-    _drop_extra(scheduler, steps)
+    _place(scheduler, place_times(config.steps, steps, spacing))
     return scheduler
+
+
+def place_times(of: int, steps: int, spacing: Spacing) -> Tensor:
+    """The times of `steps` steps out of `of`, falling: [steps] int64."""
+    if spacing == "leading":
+        width = of // steps
+        # With as many steps as there are, there is no room for the offset.
+        offset = int(width * (steps - 1) + 1 < of)
+        return torch.arange(steps - 1, -1, -1) * width + offset
+    places = torch.arange(steps, dtype=torch.float64)
+    if spacing == "trailing":
+        return (of - places * of / steps).round().long() - 1
+    times = ((of - 1) * (1 - places / max(steps - 1, 1)).square()).round().long()
+    # No time twice: near the end, where squares lie dense, steps are of one at least.
+    least = torch.arange(steps - 1, -1, -1)
+    return (times - least).flip(0).cummax(0).values.flip(0) + least
 
 
 def solve_noise(
@@ -106,13 +126,12 @@ def solve_flow(name: Sampler, predict: Predict, latents: Tensor, steps: int) -> 
     return latents
 
 
-def _drop_extra(scheduler: Any, steps: int) -> None:
-    """Take away the time -1 that trailing spacing has for some numbers of steps.
+def _place(scheduler: Any, times: Tensor) -> None:
+    """Put the times of a scheduler, and the levels of noise there, with none at the end.
 
-    With 61 of 1000, for one, diffusers' sum of rounded steps falls short of the end.
+    diffusers' own trailing times have one too many, -1, with 61, 103 or 122 of 1000 steps.
     """
-    scheduler.timesteps = scheduler.timesteps[:steps]
-    scheduler.num_inference_steps = steps
-    sigmas = getattr(scheduler, "sigmas", None)
-    if sigmas is not None:
-        scheduler.sigmas = torch.cat([sigmas[:steps], sigmas[-1:]])
+    scheduler.timesteps, scheduler.num_inference_steps = times, len(times)
+    if hasattr(scheduler, "sigmas"):
+        bars = scheduler.alphas_cumprod[times].double()
+        scheduler.sigmas = F.pad((1 / bars - 1).sqrt(), (0, 1)).float()
