@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SURFACE = {
     "generate": "PROMPT --prompts --model --adapter --duration --seed --num-samples --negative "
     "--best-of --stream --loop --continue-from --infill --span --candidates --cfg-scale "
-    "--temperature --top-k --top-p --out --device --dtype --json",
+    "--temperature --top-k --top-p --steps --sampler --cfg-rescale --out --device --dtype --json",
     "train": "RECIPE --set --resume --accept-changes --out --estimate --json",
     "demo": "--out --model --seed --json",
     "evaluate": "--generated --reference --reference-split --metrics --list --pair-by "

@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 
+from latent_models import write_latent_model
 from soundwright.audio.files import read, read_metadata, write
 from soundwright.audio.sound import Sound
 
@@ -95,6 +96,35 @@ def test_bad_input_is_explained_and_nothing_is_written(
 ):
     refuses("generate", *arguments, "--model", tiny_model, says=says)
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".wav", ".json")]
+
+
+def test_a_diffusion_model_generates_with_settings_of_its_own(command, tmp_path):
+    model = write_latent_model(tmp_path / "model")
+    result = command(
+        *("generate", "rain", "--model", model, "--steps", 2, "--sampler", "ddim"),
+        *("--cfg-rescale", 0.5, *SHORT, "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    [sound] = json.loads(result.stdout)["sounds"]
+    settings = sound["settings"]
+    assert (settings["steps"], settings["sampler"]) == (2, "ddim")
+    assert read(tmp_path / sound["file"]).samples.shape == (1, 6400)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--temperature", 0.5), ("--top-k", 5), ("--continue-from", "in.wav"), ("--stream", None)],
+)
+def test_what_a_diffusion_model_cannot_do_is_said(refuses, tmp_path, option, value):
+    model = write_latent_model(tmp_path / "model")
+    given = [option] if value is None else [option, value]
+    says = (f"{option} is not for", "which is a diffusion model")
+    refuses("generate", "rain", "--model", model, *given, says=says)
+
+
+def test_what_a_language_model_cannot_do_is_said(refuses, tiny_model):
+    says = ("--steps is not for", "which is a language model")
+    refuses("generate", "rain", "--model", tiny_model, "--steps", 5, says=says)
 
 
 def test_an_unknown_model_gets_the_nearest_name(refuses):

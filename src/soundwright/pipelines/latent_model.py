@@ -85,6 +85,8 @@ class LatentModel(Generator):
             UserError: A prompt, duration or setting that cannot be used.
         """
         check_counts(num_samples=num_samples, batch_size=batch_size, best_of=best_of)
+        if steps is not None:
+            check_counts(steps=steps)
         check_scorer(scorer, rank_by, best_of)
         wanted = repeat(prompts, num_samples)
         check_prompts(wanted)

@@ -50,8 +50,8 @@ class LatentGenerationConfig(Config):
     """Of the sampler."""
     cfg_rescale: float = Field(default=0.0, ge=0, le=1)
     """How far the growth of deviation that guidance brings is taken back."""
-    spacing: Spacing = "trailing"
-    """Where ddpm's steps lie; leading is what Tango's code has."""
+    spacing: Spacing | None = None
+    """Where the steps through noise lie; null is trailing for ddpm and quadratic for the others."""
 
     def sampling(self) -> SamplingConfig:
         """What concerns the sampler.
@@ -59,10 +59,11 @@ class LatentGenerationConfig(Config):
         Raises:
             UserError: Values that do not go together.
         """
-        return SamplingConfig(
-            sampler=self.sampler,
-            steps=self.steps,
-            guidance=self.cfg_scale,
-            rescale=self.cfg_rescale,
-            spacing=self.spacing,
-        )
+        values = {
+            "sampler": self.sampler,
+            "steps": self.steps,
+            "guidance": self.cfg_scale,
+            "rescale": self.cfg_rescale,
+            "spacing": self.spacing,
+        }
+        return SamplingConfig.read(values, origin="generation")

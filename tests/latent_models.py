@@ -1,0 +1,60 @@
+"""A small diffusion model with random weights, as training would leave it."""
+
+import torch
+
+from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
+from soundwright.codecs.spectrum_vocoder import SpectrumVocoderConfig
+from soundwright.diffusion.flow import FlowConfig
+from soundwright.diffusion.network import LatentUnet, UnetConfig
+from soundwright.diffusion.noise import NoiseConfig
+from soundwright.pipelines.models import write_model
+from soundwright.pipelines.parts import VocoderChoice, build_vocoder
+from soundwright.pipelines.settings import LatentGenerationConfig, TextConfig
+
+VAE = MelVaeConfig(
+    center=-5.0, spread=2.5, patch=2, widths=(8, 8, 16), layers=1, groups=4, latent_channels=4
+)
+VOCODER = VocoderChoice(spectrum=SpectrumVocoderConfig(width=16, blocks=1))
+
+
+def write_latent_model(folder, process="noise", name="random-diffusion"):
+    """Write it, and give the folder back."""
+    shape = UnetConfig(
+        process=NoiseConfig() if process == "noise" else FlowConfig(),
+        channels=4,
+        widths=(16, 16),
+        attention=(False, True),
+        heads=(1, 1),
+        layers=1,
+        groups=8,
+        text_width=384,
+        cross_width=32,
+    )
+    parts = {
+        "vae": (VAE.plain(), MelVae(VAE, 1).state_dict()),
+        "vocoder": (VOCODER.plain(), build_vocoder(VOCODER, 2).state_dict()),
+        "unet": (shape.plain(), _with_an_end(LatentUnet(shape, seed=3)).state_dict()),
+    }
+    write_model(
+        folder,
+        kind="diffusion",
+        name=name,
+        parts=parts,
+        settings={
+            "text": TextConfig().plain(),
+            "generation": LatentGenerationConfig(duration=1.0, steps=3).plain(),
+        },
+        recipe={},
+        licence="Apache-2.0",
+        card="Random weights.",
+    )
+    return folder
+
+
+def _with_an_end(network):
+    """Text and time make themselves felt in what a random network predicts."""
+    stream = torch.Generator().manual_seed(4)
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            parameter.data += 0.05 * torch.randn(parameter.shape, generator=stream)
+    return network
