@@ -80,11 +80,14 @@ class Rollout(Take):
     """One sound that was made."""
 
     path: str
+    """Relative to the folder of the file of rollouts."""
     pcm_hash: str
-    """As in `core.records.Clip`."""
+    """As in `core.records.Clip`, of what stands in the file; empty where `fault` is not."""
     sample_rate: int = Field(gt=0)
     seconds: float = Field(ge=0)
     """How long it is."""
+    fault: str = ""
+    """Why no file could be written: not-finite, no-samples."""
 
 
 class Side(Record):
@@ -142,7 +145,7 @@ class Pair(Candidate):
 
 
 RejectionKind = Literal[
-    "unreadable",
+    "missing",
     "silent",
     "not finite",
     "clipped",
@@ -150,6 +153,7 @@ RejectionKind = Literal[
     "other sample rate",
     "other prompt",
     "equal sounds",
+    "not judged",
     "score not finite",
     "winner not better",
     "judge disagrees",
