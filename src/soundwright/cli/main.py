@@ -20,6 +20,7 @@ from soundwright.cli import (
     evaluate,
     generate,
     models,
+    prefer,
     recipes,
     scenes,
     study,
@@ -93,6 +94,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(prefer.app, name="prefer")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(scenes.app, name="scenes")
 app.add_typer(study.app, name="study")
