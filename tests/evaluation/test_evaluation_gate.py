@@ -169,6 +169,20 @@ def test_the_gate_falls_for_what_is_worse_and_not_for_what_is_better(run, tmp_pa
     assert not is_worse(turned)
 
 
+def test_marks_need_no_partner_and_are_compared_by_prompt(run, tmp_path):
+    wanted = [Metric("mark", "aesthetics", "bands", axis="PC")]
+    old = run("good", wanted, noise=0.02).results
+    (score,) = old.scores
+    assert score.value == pytest.approx(np.mean([row.values["mark"] for row in old.clips]))
+    assert score.interval.units == len(PROMPTS)
+    assert old.controls["shuffled prompts"][0].unavailable is not None
+    (verdict,) = against(run("bad", wanted, noise=0.3), "good", tmp_path)
+    assert verdict.verdict == "better"
+    assert [metric.name for metric in metrics.choose_metrics(["aesthetics"])] == [
+        f"aesthetics-{axis}" for axis in ("ce", "cu", "pc", "pq")
+    ]
+
+
 def test_a_tolerance_is_in_the_metrics_own_units(run, tmp_path):
     run("good", noise=0.02, detune=1.0)
     bad = run("bad", [BANDS[2]], noise=0.3)

@@ -11,7 +11,7 @@ from filling import waveform
 
 from soundwright.core.errors import AudioError, CheckpointError, MissingWeightsError
 from soundwright.core.files import write_json
-from soundwright.core.protocols import Scorer
+from soundwright.core.protocols import AudioEncoder, Scorer
 from soundwright.scorers.aesthetics import AXES, load_aesthetics
 
 INFER = """
@@ -95,6 +95,16 @@ def test_it_gives_four_marks_for_each_sound_alone(package, folder, capsys):
     assert scorer.name == "audiobox-aesthetics-0.0.4"
     assert scorer.score(sounds[:1], 32000)[0]["CE"] > marks[0]["CE"]
     assert capsys.readouterr().out == ""
+
+
+def test_as_an_encoder_its_marks_are_a_row(package, folder):
+    encoder: AudioEncoder = load_aesthetics(str(folder))
+    sound = waveform("a", 3000)
+    (encoded,) = encoder.encode([sound])
+    marks = encoder.score([sound], 16000)[0]
+    assert encoded.embeddings.tolist() == [pytest.approx([marks[axis] for axis in AXES])]
+    assert encoded.vector.shape == (4,)
+    assert encoder.identity.startswith("audiobox-aesthetics-0.0.4/")
 
 
 def test_unusable_sounds_are_refused(package, folder):

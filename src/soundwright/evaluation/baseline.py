@@ -24,7 +24,7 @@ def keep_embeddings(folder: Path, evaluation: Evaluation) -> None:
     """
     shutil.rmtree(Path(folder) / "embeddings", ignore_errors=True)
     keys = {sample.key for sample in evaluation.sides.generated}
-    for name in sorted({m.encoder for m in evaluation.metrics if not m.facts.pairs}):
+    for name in sorted({m.encoder for m in evaluation.metrics if not m.facts.per_sound}):
         if name in evaluation.ear.encoders:
             kept = EmbeddingCache(folder, evaluation.ear.encoders[name])
             kept.write(evaluation.ear.recall(name, keys))

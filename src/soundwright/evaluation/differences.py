@@ -69,7 +69,7 @@ def compare(metric: Metric, evaluation: Evaluation, baseline: Results, folder: P
     Raises:
         UserError: Embeddings are gone, or prompts too few for the metric.
     """
-    if metric.facts.pairs:
+    if metric.facts.per_sound:
         return _compare_clips(metric.name, evaluation.results.clips, baseline.clips)
     systems = _both_systems(metric, evaluation, baseline, folder)
     match metric.kind:

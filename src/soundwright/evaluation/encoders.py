@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Loader = Callable[["torch.device"], AudioEncoder]
 """Raises `MissingWeightsError` where weights are neither here nor reachable."""
-Kind = Literal["fd", "fd-inf", "kad", "kl", "is", "match", "accuracy"]
+Kind = Literal["fd", "fd-inf", "kad", "kl", "is", "match", "accuracy", "aesthetics"]
 """What can be computed from an encoder; `evaluation.metrics` tells more."""
 SETS: tuple[Kind, ...] = ("kad", "fd", "fd-inf")
 CLAP = (
@@ -125,6 +125,12 @@ def _clap(name: str) -> EncoderChoice:
     return EncoderChoice(load, f"CLAP, {name}", serves=("match", *SETS))
 
 
+def _aesthetics(device: torch.device) -> AudioEncoder:
+    from soundwright.scorers.aesthetics import load_aesthetics
+
+    return load_aesthetics(device=device)
+
+
 ENCODERS: Mapping[str, EncoderChoice] = MappingProxyType(
     {
         "judge-1": EncoderChoice(
@@ -199,5 +205,8 @@ ENCODERS: Mapping[str, EncoderChoice] = MappingProxyType(
             serves=(),
         ),
         **{f"clap-{name}": _clap(name) for name in CLAP},
+        "audiobox-aesthetics": EncoderChoice(
+            _aesthetics, "Audiobox Aesthetics, where its package is installed", serves=()
+        ),
     }
 )

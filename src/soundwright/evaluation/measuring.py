@@ -7,8 +7,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from soundwright.evaluation.encoders import Kind
-from soundwright.evaluation.metrics import Metric
-from soundwright.evaluation.pair_scores import measure_accuracy, measure_kl, measure_match
+from soundwright.evaluation.metrics import AXES, Metric
+from soundwright.evaluation.pair_scores import (
+    measure_accuracy,
+    measure_kl,
+    measure_mark,
+    measure_match,
+)
 from soundwright.evaluation.set_scores import (
     measure_fd,
     measure_fd_inf,
@@ -17,15 +22,16 @@ from soundwright.evaluation.set_scores import (
 )
 from soundwright.evaluation.sides import Described, Measured
 
-_MEASURES: Mapping[Kind, Callable[[Described, str], Measured]] = MappingProxyType(
+_MEASURES: Mapping[Kind, Callable[[Described, Metric], Measured]] = MappingProxyType(
     {
         "fd": lambda heard, _: measure_fd(heard),
         "fd-inf": lambda heard, _: measure_fd_inf(heard),
         "kad": lambda heard, _: measure_kad(heard),
-        "kl": measure_kl,
-        "is": measure_is,
+        "kl": lambda heard, metric: measure_kl(heard, metric.convention),
+        "is": lambda heard, metric: measure_is(heard, metric.convention),
         "match": lambda heard, _: measure_match(heard),
         "accuracy": lambda heard, _: measure_accuracy(heard),
+        "aesthetics": lambda heard, metric: measure_mark(heard, list(AXES).index(metric.axis)),
     }
 )
 
@@ -36,7 +42,7 @@ def measure(metric: Metric, heard: Described) -> Measured:
     Raises:
         UserError: It cannot be computed of these sounds; the text is the reason.
     """
-    measured = _MEASURES[metric.kind](heard, metric.convention)
+    measured = _MEASURES[metric.kind](heard, metric)
     short = len(heard.sides.generated) - len(heard.samples)
     if not short:
         return measured

@@ -23,24 +23,51 @@ class KindFacts:
     better: Better
     about: str
     pairs: bool
-    """Whether a sound is compared with its own partner or prompt, and has a number of its own."""
+    """Whether a sound is compared with its own partner or prompt."""
+    per_sound: bool
+    """Whether every sound has a number of its own."""
     revision: int = 1
     """Raised whenever the same sounds would get another number."""
 
 
 KINDS: Mapping[Kind, KindFacts] = MappingProxyType(
     {
-        "fd": KindFacts("lower", "Fréchet distance of two sets", pairs=False),
+        "fd": KindFacts("lower", "Fréchet distance of two sets", pairs=False, per_sound=False),
         "fd-inf": KindFacts(
-            "lower", "Fréchet distance, extrapolated to infinitely many sounds", pairs=False
+            "lower",
+            "Fréchet distance, extrapolated to infinitely many sounds",
+            pairs=False,
+            per_sound=False,
         ),
-        "kad": KindFacts("lower", "kernel distance of two sets, 100 MMD²", pairs=False),
-        "kl": KindFacts("lower", "divergence of classes from those of the reference", pairs=True),
-        "is": KindFacts("higher", "inception score: sure of each, varied over all", pairs=False),
-        "match": KindFacts("higher", "cosine between a sound and its prompt", pairs=True),
-        "accuracy": KindFacts("higher", "share in which the label is heard", pairs=True),
+        "kad": KindFacts(
+            "lower", "kernel distance of two sets, 100 MMD²", pairs=False, per_sound=False
+        ),
+        "kl": KindFacts(
+            "lower", "divergence of classes from those of the reference", pairs=True, per_sound=True
+        ),
+        "is": KindFacts(
+            "higher", "inception score: sure of each, varied over all", pairs=False, per_sound=False
+        ),
+        "match": KindFacts(
+            "higher", "cosine between a sound and its prompt", pairs=True, per_sound=True
+        ),
+        "accuracy": KindFacts(
+            "higher", "share in which the label is heard", pairs=True, per_sound=True
+        ),
+        "aesthetics": KindFacts("higher", "mark of about 1 to 10", pairs=False, per_sound=True),
     }
 )
+
+
+AXES: Mapping[str, str] = MappingProxyType(
+    {
+        "CE": "content enjoyment",
+        "CU": "content usefulness",
+        "PC": "production complexity",
+        "PQ": "production quality",
+    }
+)
+"""Of Audiobox Aesthetics, in its order. More complexity is not better in itself."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,9 @@ class Metric:
     """Of a tool, as `evaluation.distances` names it."""
     reference_encoder: str = ""
     """What hears the references, where a tool treats them otherwise than generated sounds."""
+
+    axis: str = ""
+    """Which of an encoder's marks."""
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -74,7 +104,8 @@ class Metric:
     @property
     def about(self) -> str:
         """A line for people."""
-        told = f"{self.facts.about}; {ENCODERS[self.encoder].hears}"
+        of_axis = f" for {AXES[self.axis]}" if self.axis else ""
+        told = f"{self.facts.about}{of_axis}; {ENCODERS[self.encoder].hears}"
         return told if self.convention == "soundwright" else f"{told}; as in {self.convention}"
 
 
@@ -95,6 +126,10 @@ def _make_table() -> dict[str, Metric]:
         Metric("audioldm-kl", "kl", "cnn14-16k", "audioldm"),
         Metric("audioldm-kl-sigmoid", "kl", "cnn14-16k", "audioldm-sigmoid"),
         Metric("audioldm-is", "is", "cnn14-16k", "audioldm"),
+    ]
+    rows += [
+        Metric(f"aesthetics-{axis.lower()}", "aesthetics", "audiobox-aesthetics", axis=axis)
+        for axis in AXES
     ]
     return {row.name: row for row in rows}
 
@@ -119,6 +154,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "match:clap-630k-audioset-best",
             "torchvggish-fad",
         ),
+        "aesthetics": tuple(f"aesthetics-{axis.lower()}" for axis in AXES),
     }
 )
 """Names for several at once. `offline` needs no downloads and is what is measured where nothing

@@ -1,4 +1,4 @@
-"""Metrics that give every generated sound a number: beside its reference, its prompt, its label.
+"""Metrics that give every generated sound a number: by itself, beside its reference, its prompt.
 
 Intervals draw prompts again, with all sounds of a prompt: they are no independent evidence.
 """
@@ -115,6 +115,20 @@ def measure_accuracy(heard: Described) -> Measured:
             + "."
         )
     return _per_clip(clips, "share of sounds whose likeliest label is the reference's", heard)
+
+
+def measure_mark(heard: Described, place: int) -> Measured:
+    """The mean of one of the marks that an encoder gives each sound.
+
+    Raises:
+        UserError: There is no sound.
+    """
+    samples = heard.samples
+    if not samples:
+        raise UserError("No generated sound is long enough to be marked.")
+    marks = heard.vectors_of([sample.key for sample in samples])[:, place]
+    names = [sample.name for sample in samples]
+    return _per_clip(dict(zip(names, map(float, marks), strict=True)), "mean mark", heard)
 
 
 def _per_clip(clips: dict[str, float], estimator: str, heard: Described) -> Measured:

@@ -7,8 +7,9 @@ production quality (PQ), each about 1 to 10, without a reference or a text.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,22 @@ from torch import Tensor
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import CheckpointError, MissingWeightsError
 from soundwright.core.hub import PRETRAINED_FILES, fetch_folder, first_line, missing
+from soundwright.core.protocols import Encoded
 from soundwright.scorers.modes import full_precision
+from soundwright.scorers.pretrained import hash_weights
 from soundwright.scorers.windows import check_sound
 
 PACKAGE = "audiobox-aesthetics"
 REPOSITORY = "facebook/audiobox-aesthetics"
 AXES = ("CE", "CU", "PC", "PQ")
+SAMPLE_RATE = 16_000
+"""At which the network hears."""
 
 
 class Aesthetics:
-    """Implements `core.protocols.Scorer` around the package's predictor.
+    """Implements `core.protocols.Scorer`, and `AudioEncoder`, around the package's predictor.
+
+    What it says of a sound as an encoder is one row of four numbers, in the order of `AXES`.
 
     Args:
         predictor: An `AesPredictor`.
@@ -42,6 +49,36 @@ class Aesthetics:
     def name(self) -> str:
         """Package and version."""
         return self._name
+
+    @cached_property
+    def identity(self) -> str:
+        """Name, and hash of the weights."""
+        return f"{self.name}/{hash_weights(self._predictor.model)}"
+
+    @property
+    def sample_rate(self) -> int:
+        """16 kHz."""
+        return SAMPLE_RATE
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Gain, window, what an embedding is."""
+        return {
+            "gain": "none",
+            "window": "the package's own, weighted by length",
+            "embedding": ", ".join(AXES),
+            "precision": "fp32",
+        }
+
+    def encode(self, waveforms: Sequence[Tensor]) -> list[Encoded]:
+        """The four marks of mono sounds [N] at 16 kHz, as one row each.
+
+        Raises:
+            AudioError: A sound without samples, or with some that are not finite.
+        """
+        marks = self.score(waveforms, SAMPLE_RATE)
+        rows = [torch.tensor([row[axis] for axis in AXES]) for row in marks]
+        return [Encoded(row[None], row) for row in rows]
 
     def score(
         self,
