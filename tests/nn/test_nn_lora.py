@@ -6,7 +6,7 @@ from torch import nn
 
 from soundwright.core.errors import CheckpointError, ConfigError
 from soundwright.core.seeding import torch_stream
-from soundwright.nn.lora import LoraConfig, add_lora, merge_lora
+from soundwright.nn.lora import LoraConfig, add_lora, lora_off, merge_lora
 
 
 class Net(nn.Module):
@@ -57,6 +57,20 @@ def test_it_begins_as_the_base_exactly(dropout):
     base = copy.deepcopy(net)
     add_lora(net, LoraConfig(rank=3, dropout=dropout), seed=1)
     assert torch.equal(net(draw(7, 4)), base(draw(7, 4)))
+
+
+def test_switched_off_it_is_the_base_exactly_and_comes_back():
+    net = Net()
+    base, x = copy.deepcopy(net), draw(7, 4)
+    add_lora(net, LoraConfig(rank=3), seed=1)
+    for number, value in enumerate(net.parameters()):
+        if value.requires_grad:
+            value.data = draw(*value.shape, name=number)
+    moved = net(x)
+    with lora_off(net):
+        assert torch.equal(net(x), base(x))
+    assert torch.equal(net(x), moved)
+    assert not torch.equal(moved, base(x))
 
 
 def test_only_adapters_are_trained_and_kept():

@@ -7,6 +7,8 @@ say how well the sound fits the text, without any other model.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,40 @@ from soundwright.core.protocols import TextStates
 from soundwright.lm.decoding import DecodingConfig, next_window
 from soundwright.lm.engine import stack_rows
 from soundwright.lm.model import AudioLm
+from soundwright.lm.objective import token_losses
+
+
+class Likelihoods(NamedTuple):
+    """How likely each sound of a batch is."""
+
+    sums: Tensor
+    """[B] fp32: sums of log-probabilities, in nats."""
+    counts: Tensor
+    """[B] int64: of so many tokens."""
+
+
+def sum_likelihoods(
+    lm: AudioLm, tokens: Tensor, mask: Tensor, text: TextStates, *, first_only: bool = False
+) -> Likelihoods:
+    """Log-probabilities of whole sounds, read at once, with gradients where they are enabled.
+
+    As in training, each sound ends after its own frames, and the last ones of later codebooks
+    are left out. A sound does not depend on its batch mates.
+
+    Args:
+        lm: The model.
+        tokens: [B, K, T] int64 on its device, any value where the mask is False.
+        mask: [B, T] bool: False beyond the end of a sound.
+        text: Of the B sounds.
+        first_only: Count the tokens of the first codebook alone, which is the coarsest.
+    """
+    sequence = lm.pattern.for_training(tokens, mask, lm.special)
+    states, visible = text.states.to(tokens.device), text.mask.to(tokens.device)
+    logits = lm(sequence.inputs, states, visible).logits
+    books = slice(1 if first_only else None)
+    counted = sequence.mask[:, books]
+    losses = token_losses(logits[:, books], sequence.targets[:, books], counted)
+    return Likelihoods(-losses.flatten(1).sum(1), counted.flatten(1).sum(1))
 
 
 @torch.inference_mode()

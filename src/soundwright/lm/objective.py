@@ -39,16 +39,25 @@ def masked_cross_entropy(
         mask: [B, K, S] bool.
         weights: [K], each codebook's weight in the mean; equal if not given.
     """
+    losses = token_losses(logits, targets, mask).flatten(0, 1)
+    codebooks = losses.sum(dim=0) / _count(mask)
+    if weights is None:
+        return CrossEntropy(codebooks.mean(), codebooks)
+    return CrossEntropy((codebooks * weights).sum() / weights.sum(), codebooks)
+
+
+def token_losses(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of each target, in fp32; arguments are those of `masked_cross_entropy`.
+
+    Returns:
+        [B, S, K]; zero where the mask is False.
+    """
     # Back to [B, S, K, codebook_size], in which the model's logits lie in memory.
     rows = logits.transpose(1, 2).reshape(-1, logits.shape[-1])
     labels = targets.masked_fill(~mask, _IGNORED).transpose(1, 2).reshape(-1)
     with torch.autocast(logits.device.type, enabled=False):
         losses = F.cross_entropy(rows.float(), labels, ignore_index=_IGNORED, reduction="none")
-    losses = losses.view(-1, logits.shape[1])
-    codebooks = losses.sum(dim=0) / _count(mask)
-    if weights is None:
-        return CrossEntropy(codebooks.mean(), codebooks)
-    return CrossEntropy((codebooks * weights).sum() / weights.sum(), codebooks)
+    return losses.view(len(logits), -1, logits.shape[1])
 
 
 def _count(mask: Tensor) -> Tensor:

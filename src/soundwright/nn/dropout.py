@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+from torch import nn
 
 from soundwright.core.seeding import derive_seed, initialising
 
@@ -25,3 +26,10 @@ def activation_dropout(seed: int, *names: str | int, device: torch.device) -> It
                 device.index if device.index is not None else torch.cuda.current_device()
             ].manual_seed(derive_seed(seed, *names))
         yield
+
+
+def disable_dropout(module: nn.Module) -> None:
+    """Take all dropout out of a module for good, in training too."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0

@@ -8,7 +8,8 @@ their own rows of B.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -65,9 +66,13 @@ class LoraLinear(nn.Linear):
         self.lora_up = nn.Parameter(torch.zeros(base.out_features, config.rank, device=device))
         self.dropout = nn.Dropout(config.dropout)
         self._scale = config.scale
+        self.acts = True
+        """Whether the addition is made; otherwise the layer is its base."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """[..., in_features] to [..., out_features]."""
+        if not self.acts:
+            return super().forward(input)
         added = F.linear(F.linear(self.dropout(input), self.lora_down), self.lora_up)
         return super().forward(input) + self._scale * added
 
@@ -99,6 +104,20 @@ def add_lora(module: nn.Module, config: LoraConfig, seed: int) -> None:
         module.set_submodule(name, LoraLinear(base, config, seed, name))
     module.register_state_dict_post_hook(_leave_out_frozen)
     module.register_load_state_dict_post_hook(_miss_no_frozen)
+
+
+@contextmanager
+def lora_off(module: nn.Module) -> Iterator[None]:
+    """A block in which a module is what it was before `add_lora`."""
+    layers = [part for part in module.modules() if isinstance(part, LoraLinear)]
+    before = [layer.acts for layer in layers]
+    try:
+        for layer in layers:
+            layer.acts = False
+        yield
+    finally:
+        for layer, acts in zip(layers, before, strict=True):
+            layer.acts = acts
 
 
 def find_targets(module: nn.Module, targets: Sequence[str] | None) -> list[str]:
