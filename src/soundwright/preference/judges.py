@@ -129,7 +129,8 @@ def open_judge(name: str, device: str = "auto") -> Judge:
 
     Args:
         name: `clap-` with the name of a checkpoint, `matcher`, `events=DIR` with the folder of a
-            detector, or `loudness`. `matcher=DIR` and `clap=NAME` take any other matcher or CLAP.
+            detector, or `loudness`. Behind "=" stands where else the weights of a CLAP or a matcher
+            are: `clap-630k-best=FILE`, `clap=laion/larger_clap_general`, `matcher=DIR`.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Raises:
@@ -139,10 +140,9 @@ def open_judge(name: str, device: str = "auto") -> Judge:
     """
     where = choose_device(device)
     kind, _, place = name.partition("=")
-    if kind.startswith(CLAP) and not place:
-        return SimilarityJudge(load_clap(kind.removeprefix(CLAP), device=where), kind)
-    if kind == "clap" and place:
-        return SimilarityJudge(load_clap(place, device=where), kind)
+    checkpoint = place or kind.removeprefix(CLAP)
+    if kind.startswith(CLAP) or (kind == "clap" and place):
+        return SimilarityJudge(load_clap(checkpoint, device=where), kind)
     if kind == "matcher":
         matcher = Matcher.load(Path(place) if place else matcher_folder()).to(where)
         return SimilarityJudge(matcher, kind)

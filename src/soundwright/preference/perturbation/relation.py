@@ -9,9 +9,8 @@ from soundwright.preference.perturbation.perturber import share_words
 from soundwright.text.encoders import TextEncoderConfig, load_text_encoder
 
 LEAST_COSINE = 0.25
-"""Of sentence vectors. The paper's own example of a good perturbation shares no word with its
-caption (people cheering, a crowd applauding) and has 0.4; refusals and chatter have less than
-0.1."""
+"""Of sentence vectors. The paper's own good perturbations share no word with their caption (people
+cheering, a crowd applauding) and have 0.38 to 0.62; refusals and chatter have less than 0.1."""
 
 
 class SentenceRelation:
