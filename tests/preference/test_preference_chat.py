@@ -136,6 +136,14 @@ def test_tries_end_and_the_stage_goes_on_where_it_stopped(tmp_path):
     assert len(items) == 10
 
 
+def test_a_stage_that_has_stopped_may_go_on_with_rules(tmp_path):
+    with serve(reply(GOOD), (503, "")) as (config, _):
+        with pytest.raises(UserError, match="add --on-failure rules"):
+            perturb(config, tmp_path, captions=CAPTIONS[:2])
+        facts, _ = perturb(config, tmp_path, RulePerturber(), CAPTIONS[:2])
+    assert facts["by"] == {"m": 5, "rules": 5}
+
+
 def test_nonsense_falls_back_on_rules_for_that_caption(tmp_path):
     nonsense = reply("What a lovely dog!")
     with serve(nonsense, nonsense, nonsense, reply(GOOD)) as (config, asked):

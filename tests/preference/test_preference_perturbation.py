@@ -107,6 +107,7 @@ GOOD = ["two dogs bark", "a dog growls", "a dog howls", "dogs barking", "a dog b
         ([*GOOD[:4], GOOD[0].upper()], "same caption twice"),
         ([*GOOD[:4], "A dog barks!"], "the original"),
         ([*GOOD[:4], "dog " * 30], "of 30 words"),
+        ([*GOOD[:4], f"a dog ba{'r' * 1000}ks"], "characters"),
         ([*GOOD[:4], "12 34"], "without words"),
         ([*GOOD[:4], "I cannot help with that"], "nothing to do"),
     ],

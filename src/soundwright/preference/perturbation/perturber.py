@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+from soundwright.pipelines.requests import LONGEST_PROMPT
 from soundwright.text.preparation import WORD, lemma
 from soundwright.text.stop_words import STOP_WORDS
 
@@ -82,6 +83,8 @@ def _fault_of(caption: str, text: str, is_related: Relation) -> str | None:
         return "the original caption"
     if len(text.split()) > LONGER * len(caption.split()) + LONGER_WORDS:
         return f"a caption of {len(text.split())} words"
+    if len(text) > LONGEST_PROMPT:
+        return f"a caption of {len(text)} characters"
     if not is_related(caption, text):
         return f"a caption that has nothing to do with the original: {text[:80]!r}"
     return None
