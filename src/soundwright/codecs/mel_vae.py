@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from typing import Any, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F

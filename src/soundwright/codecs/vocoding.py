@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from torch import Tensor, nn
 
 from soundwright.audio.mel import LogMel, MelConfig
 from soundwright.codecs.frames import pad_to_frames
+from soundwright.codecs.hifigan import HifiGan, join_weight_norm
 from soundwright.codecs.mel_vae import MelVae
 from soundwright.codecs.task import CodecOutput
+
+_SIZE = "parametrizations.weight.original0"
+_DIRECTION = "parametrizations.weight.original1"
 
 MelSource = Callable[[Tensor], Tensor]
 """Waveforms [B, N] to the log-mels [B, M, F] that the vocoder hears of them."""
@@ -32,6 +36,8 @@ class Vocoder(Protocol):
 class VocoderTraining(nn.Module):
     """A vocoder as `CodecTask` trains it; a `codecs.task.TrainableCodec` without codebooks.
 
+    HiFi-GAN trains by weight norm. `plain_weights` makes its weights from those of this module.
+
     Args:
         vocoder: What is trained, a `Vocoder`.
         source: What makes its spectrograms. Not trained, and no part of the state dictionary.
@@ -41,6 +47,8 @@ class VocoderTraining(nn.Module):
         super().__init__()
         self.vocoder = vocoder
         self.source = source
+        if isinstance(vocoder, HifiGan):
+            vocoder.normalise_weights()
         self._mel = cast(Vocoder, vocoder).mel
 
     @property
@@ -62,6 +70,19 @@ class VocoderTraining(nn.Module):
         """Rebuild [B, 1, N] from its spectrogram; zeros stand where the mask [B, N] is False."""
         mel = self.source((waveform * mask[:, None])[:, 0])
         return CodecOutput(self.vocoder(mel)[:, None])
+
+
+def plain_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The vocoder's own weights, without weight norm, from those of its `VocoderTraining`."""
+    plain = {}
+    for name, value in weights.items():
+        own = name.removeprefix("vocoder.")
+        if own.endswith(_SIZE):
+            directions = weights[name.removesuffix(_SIZE) + _DIRECTION]
+            plain[own.removesuffix(_SIZE) + "weight"] = join_weight_norm(value, directions)
+        elif not own.endswith(_DIRECTION):
+            plain[own] = value
+    return plain
 
 
 class TrueMels:
