@@ -268,6 +268,27 @@ def test_weights_of_another_kind_are_refused(t5_folder: Path) -> None:
         load_t5(t5_folder)
 
 
+def test_a_bert_without_its_pooler_gives_the_mean_of_its_states(t5_folder: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(t5_folder)
+    folder = t5_folder.parent / "bert"
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    with initialising(2, "test"):
+        model = BertModel(config, add_pooling_layer=False).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    encoder = load_text_encoder(TextEncoderConfig(kind="t5", name=str(folder)))
+    ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    states = model(input_ids=ids).last_hidden_state
+    expected = torch.nn.functional.normalize(states.mean(1), dim=-1)
+    torch.testing.assert_close(encoder.encode(TEXTS[:1]).sentence, expected)
+
+
 def test_unknown_device_is_named() -> None:
     with pytest.raises(UserError, match="bogus"):
         load_text_encoder(TextEncoderConfig(), "bogus")
