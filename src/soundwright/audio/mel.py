@@ -127,11 +127,14 @@ class LogMel(nn.Module):
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.config = config
-        window = torch.hann_window(
-            config.win_length, periodic=config.window == "periodic", dtype=torch.float64
-        )
+        # A model may be built on the meta device; these are no weights, which would be filled in.
+        with torch.device("cpu"):
+            window = torch.hann_window(
+                config.win_length, periodic=config.window == "periodic", dtype=torch.float64
+            )
+            bands = mel_bands(config)
         self.register_buffer("window", window.float(), persistent=False)
-        self.register_buffer("bands", mel_bands(config).float(), persistent=False)
+        self.register_buffer("bands", bands.float(), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Compute the spectrogram; under autocast too, all work is done in float32."""

@@ -124,16 +124,18 @@ def import_(
         str | None, typer.Option("--licence", help="Terms of the weights, if SOURCE is silent.")
     ] = None,
     format_: Annotated[
-        Literal["auto", "transformers", "audiocraft"],
+        Literal["auto", "transformers", "audiocraft", "tango"],
         typer.Option("--format", help="Whose files to read where both are there."),
     ] = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Import MusicGen, AudioGen or EnCodec, of transformers or of AudioCraft.
+    """Import MusicGen, AudioGen or EnCodec, of transformers or AudioCraft; or Tango, Tango 2.
 
     Nothing that stands in a pickled file is run.
 
     Example: soundwright models import facebook/musicgen-small
+
+    Tango 2: soundwright models import declare-lab/tango2
     """
     from soundwright.pipelines.foreign import ImportOptions
     from soundwright.pipelines.importing import find_folder, import_model
@@ -173,8 +175,8 @@ def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new folder.")],
     to: Annotated[
-        Literal["transformers"], typer.Option("--to", help="Whose format.")
-    ] = "transformers",
+        Literal["auto", "transformers", "diffusers"], typer.Option("--to", help="Whose format.")
+    ] = "auto",
     storage: Annotated[
         Literal["fp32", "fp16"], typer.Option("--storage", help="How weights are stored.")
     ] = "fp32",
@@ -182,16 +184,20 @@ def export(
 ) -> None:
     """Export a model to a folder that transformers reads: a MusicGen, or an EnCodec.
 
+    A diffusion model becomes a folder of parts that diffusers reads.
+
     Example: soundwright models export runs/mine/model --to transformers --out mine-transformers
     """
-    from soundwright.pipelines.exporting import export_model
+    from soundwright.pipelines.exporting import EXPORTED_AS, export_model
 
-    record = export_model(model, out, storage=storage)
-    kind = "MusicgenForConditionalGeneration" if record.kind == "lm" else "EncodecModel"
+    record = export_model(model, out, storage=storage, to=to)
+    format_, kind = EXPORTED_AS[record.kind]
     if json:
-        emit_json({"folder": str(out), "class": kind, "format": to, "hash": record.hash})
+        emit_json({"folder": str(out), "class": kind, "format": format_, "hash": record.hash})
+    elif format_ == "diffusers":
+        emit_text(f'{out}: diffusers.{kind}.from_pretrained("{out}", subfolder="unet") ...')
     else:
-        emit_text(f'{out}: transformers.{kind}.from_pretrained("{out}")')
+        emit_text(f'{out}: {format_}.{kind}.from_pretrained("{out}")')
 
 
 @app.command()

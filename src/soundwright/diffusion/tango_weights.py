@@ -18,11 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from soundwright.core.errors import CheckpointError, UserError
-from soundwright.core.files import folder_atomic, read_json, write_bytes, write_json
+from soundwright.core.files import read_json, write_bytes, write_json
+from soundwright.core.hub import first_line
 from soundwright.core.pickles import read_pickle, refuse_pointer
 from soundwright.diffusion.network import UnetConfig
 from soundwright.diffusion.noise import NoiseConfig
@@ -188,8 +190,8 @@ def to_tango(state: Mapping[str, Tensor], config: UnetConfig) -> dict[str, Tenso
     return {name: value for name, value in state.items() if name.startswith("unet.")}
 
 
-def write_diffusers(state: Mapping[str, Tensor], config: UnetConfig, out: Path) -> None:
-    """Write a folder that diffusers loads: unet/ and scheduler/, as pipelines have them.
+def write_diffusers(state: Mapping[str, Tensor], config: UnetConfig, folder: Path) -> None:
+    """Write what diffusers loads: unet/ and scheduler/, as the folders of its pipelines have them.
 
     What stands for no text is not among a U-Net's weights there; it is laid beside, in
     null.safetensors, as [S, D].
@@ -197,10 +199,10 @@ def write_diffusers(state: Mapping[str, Tensor], config: UnetConfig, out: Path) 
     Args:
         state: Of a `LatentUnet`.
         config: Its configuration.
-        out: The new folder.
+        folder: Where to; made if need be.
 
     Raises:
-        UserError: The model has parts for which there is no place there, or `out` exists.
+        UserError: The model has parts for which there is no place there.
     """
     weights = {
         name.removeprefix("unet."): value.contiguous()
@@ -219,16 +221,15 @@ def write_diffusers(state: Mapping[str, Tensor], config: UnetConfig, out: Path) 
         "clip_sample": False,
         "timestep_spacing": "trailing",
     }
-    with folder_atomic(out) as inside:
-        write_json(inside / "unet" / "config.json", unet)
-        # diffusers asks for the metadata.
-        data = save(weights, metadata={"format": "pt"})
-        write_bytes(inside / "unet" / "diffusion_pytorch_model.safetensors", data)
-        write_json(inside / "scheduler" / "scheduler_config.json", scheduler)
-        write_bytes(
-            inside / "null.safetensors",
-            save({"null": state["null"].contiguous()}, metadata={"format": "pt"}),
-        )
+    write_json(folder / "unet" / "config.json", unet)
+    # diffusers asks for the metadata.
+    data = save(weights, metadata={"format": "pt"})
+    write_bytes(folder / "unet" / "diffusion_pytorch_model.safetensors", data)
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
+    write_bytes(
+        folder / "null.safetensors",
+        save({"null": state["null"].contiguous()}, metadata={"format": "pt"}),
+    )
 
 
 def _check_exportable(config: UnetConfig) -> None:
@@ -253,7 +254,13 @@ def _read_main(folder: Path) -> Mapping[str, Tensor]:
     safe = folder / f"{MAIN_FILE}.safetensors"
     if safe.is_file():
         refuse_pointer(safe)
-        return load_file(safe)
+        try:
+            return load_file(safe)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{safe} is damaged, or no safetensors ({first_line(error)}).",
+                change="Copy or fetch the file again.",
+            ) from error
     state = read_pickle(folder / f"{MAIN_FILE}.bin")
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()

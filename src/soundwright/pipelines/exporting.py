@@ -1,4 +1,4 @@
-"""Public weights out: model folders of ours become folders that transformers reads."""
+"""Public weights out: model folders of ours become folders that transformers or diffusers read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from soundwright.core.hub import PRETRAINED_FILES, fetch_folder, quiet_loading
 from soundwright.lm.model import LmConfig
 from soundwright.lm.musicgen_weights import musicgen_decoder_config, to_musicgen
 from soundwright.pipelines.licences import README, write_readme
-from soundwright.pipelines.models import ModelRecord
+from soundwright.pipelines.models import ModelRecord, find_model, read_record, verify_model
 from soundwright.pipelines.musicgen_folders import PUBLISHED_LENGTH, plain_config
 from soundwright.pipelines.parts import Codec, load_codec
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
+from soundwright.pipelines.tango_folders import export_diffusers
 from soundwright.pipelines.text_folders import copy_tokenizer
 from soundwright.pipelines.weight_files import SAFE, open_safetensors, stream_weights
 from soundwright.text.encoders import TextEncoderConfig
@@ -29,6 +30,13 @@ from soundwright.text.preparation import PreparationConfig
 from soundwright.text.weights import from_folder
 
 Precision = Literal["fp32", "fp16"]
+Target = Literal["auto", "transformers", "diffusers"]
+EXPORTED_AS: Mapping[str, tuple[str, str]] = {
+    "lm": ("transformers", "MusicgenForConditionalGeneration"),
+    "codec": ("transformers", "EncodecModel"),
+    "diffusion": ("diffusers", "UNet2DConditionModel"),
+}
+"""Kind of a model to the library that reads its export, and the class there."""
 
 _TIED = "encoder.embed_tokens.weight"
 _DTYPES = {"fp32": "float32", "fp16": "float16"}
@@ -36,16 +44,20 @@ _PROMPT_STEPS = ("lower_case", "numbers", "stop_words", "lemmas", "drop_punctuat
 """What `text.preparation.prepare` may do to a prompt; nothing of it by default."""
 
 
-def export_model(name: str | Path, out: Path, *, storage: Precision = "fp32") -> ModelRecord:
-    """Write a model as a folder of transformers; whole or not at all.
+def export_model(
+    name: str | Path, out: Path, *, storage: Precision = "fp32", to: Target = "auto"
+) -> ModelRecord:
+    """Write a model as a folder of transformers or diffusers; whole or not at all.
 
-    A language model becomes what `MusicgenForConditionalGeneration.from_pretrained` reads, with
+    A diffusion model becomes parts that diffusers reads, see `tango_folders.export_diffusers`. A
+    language model becomes what `MusicgenForConditionalGeneration.from_pretrained` reads, with
     text encoder, tokenizer and codec inside; a codec what `EncodecModel.from_pretrained` reads.
 
     Args:
         name: Of the model, or its folder.
         out: The new folder.
         storage: How weights are stored; fp32 keeps every bit of what the model has.
+        to: Whose format; "auto" is the one that there is for the model.
 
     Raises:
         UserError: The format cannot hold the model exactly, with the reason; or `out` exists.
@@ -53,12 +65,30 @@ def export_model(name: str | Path, out: Path, *, storage: Precision = "fp32") ->
     """
     if out.exists():
         raise UserError(f"{out} exists already.", change="Choose another folder (--out).")
+    place = find_model(name)
+    kind = read_record(place).kind
+    _check_target(name, kind, to)
+    if kind == "diffusion":
+        diffusion = verify_model(place)
+        export_diffusers(diffusion, place, out, half=storage == "fp16")
+        return diffusion
     codec, record, folder = load_codec(name)
     if record.kind == "codec":
         _export_codec(codec, record, out, storage)
     else:
         _export_lm(codec, record, folder, out, storage)
     return record
+
+
+def _check_target(name: str | Path, kind: str, to: Target) -> None:
+    if kind not in EXPORTED_AS:
+        raise UserError(
+            f"{name} is a {kind}, for which other libraries have no format.",
+            expected="a language model, an EnCodec or a diffusion model",
+        )
+    library, _ = EXPORTED_AS[kind]
+    if to not in ("auto", library):
+        raise UserError(f"{name} cannot be read by {to}.", expected=f"--to {library}")
 
 
 def _export_codec(codec: Codec, record: ModelRecord, out: Path, storage: Precision) -> None:

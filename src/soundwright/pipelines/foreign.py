@@ -15,6 +15,7 @@ from soundwright.codecs.stereo import StereoCodec
 from soundwright.core.errors import CheckpointError, UserError
 from soundwright.core.files import read_json
 from soundwright.lm.model import AudioLm, LmConfig
+from soundwright.pipelines.models import Kind
 from soundwright.pipelines.parts import CodecChoice
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
 from soundwright.pipelines.storage import Storage
@@ -47,7 +48,7 @@ class ImportOptions:
 class ForeignModel:
     """A model of another library in our words: what `write_model` needs."""
 
-    kind: Literal["lm", "codec"]
+    kind: Kind
     parts: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Tensor]]]
     storage: Mapping[str, Storage]
     settings: Mapping[str, Any] = field(default_factory=dict)

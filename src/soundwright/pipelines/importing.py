@@ -1,4 +1,4 @@
-"""Public weights in: models of transformers and AudioCraft become model folders of ours."""
+"""Public weights in: models of transformers, AudioCraft and Tango become model folders of ours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from soundwright import __version__
 from soundwright.core.errors import CheckpointError, MissingWeightsError, UserError
 from soundwright.core.files import cache_folder, read_json
 from soundwright.core.hub import PRETRAINED_FILES, fetch_folder
+from soundwright.diffusion.tango_weights import MAIN_CONFIG
 from soundwright.pipelines.audiocraft_files import (
     CODEC_FILE,
     LM_FILE,
@@ -23,10 +24,15 @@ from soundwright.pipelines.foreign import ForeignModel, ImportOptions
 from soundwright.pipelines.licences import README, read_licence
 from soundwright.pipelines.models import RECORD_FILE, ModelRecord, write_model
 from soundwright.pipelines.musicgen_folders import read_encodec, read_musicgen
+from soundwright.pipelines.tango_folders import FILES as TANGO_FILES
+from soundwright.pipelines.tango_folders import is_tango, read_tango_model
 
-Format = Literal["auto", "transformers", "audiocraft"]
+Format = Literal["auto", "transformers", "audiocraft", "tango"]
 
-_SUPPORTED = "MusicGen (mono or stereo), AudioGen or EnCodec, of transformers or of AudioCraft"
+_SUPPORTED = (
+    "MusicGen (mono or stereo), AudioGen or EnCodec, of transformers or of AudioCraft; Tango or "
+    "Tango 2"
+)
 _MELODY = (
     "it is conditioned by a melody besides the text, which no part of Soundwright reads. "
     "facebook/musicgen-medium has the same size without it."
@@ -85,7 +91,7 @@ def import_model(
     terms = licence or read_licence(place if place.is_dir() else place.parent, str(source))
     origin = {
         "source": str(source),
-        "format": "audiocraft" if _is_audiocraft(place, format) else "transformers",
+        "format": _format_of(place, format),
         **({"revision": place.name} if place.parent.name == "snapshots" else {}),
     }
     record = write_model(
@@ -125,7 +131,10 @@ def find_folder(name: str | None, what: str) -> Path | None:
 
 
 def _read(place: Path, format_: Format, options: ImportOptions) -> ForeignModel:
-    if not _is_audiocraft(place, format_):
+    kind_of_files = _format_of(place, format_)
+    if kind_of_files == "tango":
+        return read_tango_model(place, options)
+    if kind_of_files == "transformers":
         kind = _model_type(place)
         if kind == "musicgen":
             return read_musicgen(place, options)
@@ -157,11 +166,11 @@ def _find(source: str | Path, format_: Format) -> Path:
             f"There is no {source}.",
             expected="a folder, or owner/name on the hub such as facebook/musicgen-small",
         )
-    if format_ != "audiocraft":
+    if format_ in ("auto", "transformers"):
         folder = fetch_folder(str(source), (*PRETRAINED_FILES, README))
         if (folder / "config.json").is_file():
             return folder
-    folder = fetch_folder(str(source), (LM_FILE, CODEC_FILE, README))
+    folder = fetch_folder(str(source), (LM_FILE, CODEC_FILE, *TANGO_FILES, README))
     _check_folder(folder, format_)
     return folder
 
@@ -172,9 +181,10 @@ def _check_folder(folder: Path, format_: Format) -> None:
             f"{folder} is a model of Soundwright already.", change="Use it as it is, by its path."
         )
     wanted = {
-        "auto": ("config.json", LM_FILE, CODEC_FILE),
+        "auto": ("config.json", LM_FILE, CODEC_FILE, MAIN_CONFIG),
         "transformers": ("config.json",),
         "audiocraft": (LM_FILE, CODEC_FILE),
+        "tango": (MAIN_CONFIG,),
     }[format_]
     if not any((folder / file).is_file() for file in wanted):
         raise MissingWeightsError(
@@ -182,10 +192,15 @@ def _check_folder(folder: Path, format_: Format) -> None:
         )
 
 
-def _is_audiocraft(place: Path, format_: Format) -> bool:
-    if place.is_file() or format_ == "audiocraft":
-        return True
-    return format_ == "auto" and not (place / "config.json").is_file()
+def _format_of(place: Path, format_: Format) -> str:
+    """Whose files a folder has; transformers' and Tango's come before AudioCraft's."""
+    if place.is_file():
+        return "audiocraft"
+    if format_ != "auto":
+        return format_
+    if (place / "config.json").is_file():
+        return "transformers"
+    return "tango" if is_tango(place) else "audiocraft"
 
 
 def _model_type(folder: Path) -> Any:

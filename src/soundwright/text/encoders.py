@@ -96,6 +96,15 @@ class TransformerTextEncoder:
             mask[rows, : ids.shape[1]] = True
         return TextStates(states, mask, sentence_vectors(states, mask))
 
+    @torch.no_grad()
+    def encode_nothing(self) -> Tensor:
+        """[S, D]: what the model makes of a text without words, which are special tokens alone.
+
+        `encode` gives no states there. Tango and Stable Diffusion are guided away from these.
+        """
+        ids = self._tokenizer("", verbose=False)["input_ids"]
+        return self._forward(torch.tensor([ids], device=self.device))[0]
+
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         filled = [row for row, text in enumerate(texts) if text.strip()]
         tokens: list[list[int]] = [[] for _ in texts]
