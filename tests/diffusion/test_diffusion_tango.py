@@ -156,6 +156,9 @@ def test_another_checkpoint_is_refused(folder):
     path.unlink()
     with pytest.raises(CheckpointError, match="does not exist"):
         read_tango(folder)
+    path.with_suffix(".safetensors").write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match="no safetensors"):
+        read_tango(folder)
 
 
 def test_the_default_configuration_is_tangos():
