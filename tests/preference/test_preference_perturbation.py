@@ -105,15 +105,16 @@ GOOD = ["two dogs bark", "a dog growls", "a dog howls", "dogs barking", "a dog b
         (GOOD, None),
         (GOOD[:4], "4 captions instead of 5"),
         ([*GOOD[:4], GOOD[0].upper()], "same caption twice"),
-        ([*GOOD[:4], "A dog barks!"], "the original"),
+        ([*GOOD[:4], "A dog barks twice, two times!"], "the original"),
         ([*GOOD[:4], "dog " * 30], "of 30 words"),
         ([*GOOD[:4], f"a dog ba{'r' * 1000}ks"], "characters"),
         ([*GOOD[:4], "12 34"], "without words"),
         ([*GOOD[:4], "I cannot help with that"], "nothing to do"),
+        ([*GOOD[:4], "a cat meows two times"], "nothing to do"),
     ],
 )
 def test_nonsense_is_found(texts, says):
-    fault = find_fault("a dog barks", texts, 5, share_words)
+    fault = find_fault("a dog barks twice, two times", texts, 5, share_words)
     assert fault is None if says is None else says in fault
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from soundwright.pipelines.requests import LONGEST_PROMPT
+from soundwright.text.numbers import SMALL
 from soundwright.text.preparation import WORD, lemma
 from soundwright.text.stop_words import STOP_WORDS
 
@@ -18,6 +19,8 @@ LONGER = 2
 LONGER_WORDS = 8
 """A perturbation has at most `LONGER` times as many words as its caption, and so many more."""
 _NUMBERING = re.compile(r"^\s*(?:\(?\d{1,2}[.):]\s+|[-*•]\s+)")
+_SOUNDLESS = STOP_WORDS["en-1"] | {"once", "twice", "time", *SMALL}
+"""A count alone is no concept that two captions share."""
 _QUOTES = "\"'“”‘’`* "
 
 
@@ -95,4 +98,4 @@ def _key(text: str) -> str:
 
 
 def _content(text: str) -> set[str]:
-    return {lemma(word) for word in map(str.lower, WORD.findall(text))} - STOP_WORDS["en-1"]
+    return {lemma(word) for word in map(str.lower, WORD.findall(text))} - _SOUNDLESS
