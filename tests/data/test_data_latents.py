@@ -29,6 +29,10 @@ class BandCodec(nn.Module):
 
     sample_rate, channels, hop_length, latent_shape = 8000, 1, 100, (2, 4)
 
+    @property
+    def autoencoder(self):
+        return self
+
     def __init__(self, stop_after=None, scale=2.0):
         super().__init__()
         self.register_buffer("scale", torch.tensor(scale))

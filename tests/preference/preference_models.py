@@ -64,6 +64,10 @@ class BandCodec(nn.Module):
 
     sample_rate, channels, hop_length, latent_shape = RATE, 1, HOP, (2, 4)
 
+    @property
+    def autoencoder(self) -> nn.Module:
+        return self
+
     def encode(self, waveform: Tensor) -> Posterior:
         weights = torch.randn(HOP, 8, generator=torch_stream(0, "bands"))
         latents = (_frames(waveform)[:, 0] @ weights).unflatten(-1, (2, 4)).transpose(1, 2)

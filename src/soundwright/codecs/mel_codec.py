@@ -55,6 +55,11 @@ class MelCodec(nn.Module):
         config = self.vae.config
         return config.latent_channels, config.mel.n_mels // config.compression
 
+    @property
+    def autoencoder(self) -> MelVae:
+        """What decides on the latents."""
+        return self.vae
+
     @torch.no_grad()
     def encode(self, waveform: Tensor) -> Posterior:
         """[B, 1, N] float in [-1, 1] to a posterior of T = ceil(N / hop_length) frames."""

@@ -170,6 +170,11 @@ class LatentCodec(Protocol):
         """Shape of one latent frame: (C, F) for [B, C, T, F], (C,) for [B, C, T]."""
         ...
 
+    @property
+    def autoencoder(self) -> nn.Module:
+        """The part that alone decides on the latents: a vocoder behind it has no say in them."""
+        ...
+
     def encode(self, waveform: Tensor) -> Posterior:
         """[B, channels, N] float to a posterior of T = ceil(N / hop_length) frames."""
         ...

@@ -101,26 +101,27 @@ def encode_corpus(manifest: Manifest, encoding: Encoding, out: Path) -> None:
 def identify_codec(codec: TokenCodec | LatentCodec) -> str:
     """A hash of a module's class, dimensions and weights (parameters and buffers).
 
-    Of a latent codec, the configurations of its modules count as well: the scale of latents and
-    of spectrograms is often no weight. Its vocoder counts too, though no latent shows it.
+    Of a latent codec only the autoencoder counts, but the configurations of its modules as well:
+    the scale of latents and of spectrograms is often no weight.
 
     Raises:
         UserError: The codec is no module, so that its identity has to be given.
     """
-    if not isinstance(codec, nn.Module):
+    module = codec.autoencoder if isinstance(codec, LatentCodec) else codec
+    if not isinstance(module, nn.Module):
         raise UserError(
             f"The identity of a {type(codec).__name__} cannot be seen.",
             change="Pass `identity`, a text that changes whenever its frames would.",
         )
     sizes = (codec.sample_rate, codec.channels, codec.hop_length)
     digest = hashlib.sha256(repr((type(codec).__name__, sizes)).encode())
-    for name, value in sorted(codec.state_dict().items()):
+    for name, value in sorted(module.state_dict().items()):
         tensor = value.detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     if isinstance(codec, LatentCodec):
-        for name, module in codec.named_modules():
-            config = getattr(module, "config", None)
+        for name, part in module.named_modules():
+            config = getattr(part, "config", None)
             if isinstance(config, Config):
                 digest.update(f"{name} {json.dumps(config.plain(), sort_keys=True)}".encode())
     return f"{type(codec).__name__}-{digest.hexdigest()[:32]}"
