@@ -5,7 +5,8 @@ from soundwright.core.errors import CheckpointError, ConfigError, UserError
 from soundwright.lm.model import AudioLm
 from soundwright.pipelines.lm_recipe import LmRecipe
 from soundwright.pipelines.recipe import compare_recipes, compose_recipe, list_recipes
-from soundwright.pipelines.systems import SYSTEMS, read_recipe
+from soundwright.pipelines.systems import read_recipe
+from soundwright.preference.system import ALL_SYSTEMS
 
 NO_TWIN = {"synth-tiny", "synth-codec"}
 """The first look, which is tiny itself, and its first stage."""
@@ -14,10 +15,10 @@ NO_TWIN = {"synth-tiny", "synth-codec"}
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_composes_and_validates(name, tiny_model):
     given = [f"from_model={tiny_model}"] if compose_recipe(name).get("from_model") else []
-    recipe = read_recipe(name, given)
+    recipe = read_recipe(name, given, ALL_SYSTEMS)
     assert recipe.name == name
     assert recipe.description
-    assert SYSTEMS[recipe.kind].recipe.read(recipe.plain()) == recipe
+    assert ALL_SYSTEMS[recipe.kind].recipe.read(recipe.plain()) == recipe
 
 
 @pytest.mark.parametrize("name", list_recipes())

@@ -46,8 +46,9 @@ def show(recipe: RecipeArgument, overrides: SetOption = None, json: JsonOption =
     import yaml
 
     from soundwright.pipelines.systems import read_recipe
+    from soundwright.preference.system import ALL_SYSTEMS
 
-    values = read_recipe(recipe, overrides or ()).plain()
+    values = read_recipe(recipe, overrides or (), ALL_SYSTEMS).plain()
     if json:
         emit_json({"recipe": values})
     else:
@@ -62,8 +63,10 @@ def diff(first: RecipeArgument, second: RecipeArgument, json: JsonOption = False
     """
     from soundwright.pipelines.recipe import compare_recipes
     from soundwright.pipelines.systems import read_recipe
+    from soundwright.preference.system import ALL_SYSTEMS
 
-    found = compare_recipes(read_recipe(first).plain(), read_recipe(second).plain())
+    one, other = (read_recipe(name, systems=ALL_SYSTEMS) for name in (first, second))
+    found = compare_recipes(one.plain(), other.plain())
     if json:
         rows = {key: {"first": one, "second": two} for key, (one, two) in found.items()}
         emit_json({"first": first, "second": second, "differences": rows})

@@ -12,6 +12,9 @@ from soundwright.cli.output import JsonOption, SetOption, emit_json, emit_table,
 if TYPE_CHECKING:
     from soundwright.pipelines.memory import MemoryEstimate
 
+SPEAKING = ("lm", "diffusion", "preference")
+"""Kinds of recipes whose models generate."""
+
 
 def train(
     recipe: Annotated[
@@ -40,12 +43,19 @@ def train(
     Example: soundwright train synth-tiny --set training.steps=100 --out runs/first
     """
     from soundwright.pipelines.training import estimate_recipe, train_recipe
+    from soundwright.preference.system import ALL_SYSTEMS
 
     if estimate:
-        _show(estimate_recipe(recipe, overrides or ()), json=json)
+        _show(estimate_recipe(recipe, overrides or (), ALL_SYSTEMS), json=json)
         return
     trained = train_recipe(
-        recipe, overrides or (), out=out, resume=resume, accept_changes=accept_changes, tell=note
+        recipe,
+        overrides or (),
+        out=out,
+        resume=resume,
+        accept_changes=accept_changes,
+        tell=note,
+        systems=ALL_SYSTEMS,
     )
     if not trained.speaks:
         return
@@ -64,7 +74,7 @@ def train(
         )
         return
     emit_text(str(trained.model))
-    if trained.recipe.kind == "lm":
+    if trained.recipe.kind in SPEAKING:
         note(f'Listen to it: soundwright generate "a dog barks" --model {trained.model}')
 
 

@@ -51,6 +51,8 @@ class Job(Generic[Batch]):
     save: Callable[[Path, Path], None]
     """Writes the model: takes the last checkpoint, and the model's folder."""
     hooks: tuple[SampleHook, ...] = ()
+    ends: Callable[[int], bool] | None = None
+    """As in `training.loop.train`."""
 
 
 def run_job(job: Job[Any], recipe: Recipe, place: Workplace) -> TrainingResult:
@@ -73,6 +75,7 @@ def run_job(job: Job[Any], recipe: Recipe, place: Workplace) -> TrainingResult:
         place.run,
         validation=None if job.validation is None else _share(job.validation, recipe, ranks),
         hooks=job.hooks,
+        ends=job.ends,
         stream=stream,
         # A run that was stopped while its data was made has not begun for the loop.
         resume=place.resume and RunFolder(place.run).settings.exists(),

@@ -55,12 +55,15 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
 )
 
 
-def read_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(
+    name: str, overrides: Iterable[str] = (), systems: Mapping[str, System] = SYSTEMS
+) -> Recipe:
     """Compose and validate a recipe.
 
     Args:
         name: Of a shipped recipe, or a path to a YAML file.
         overrides: Assignments such as "lm.dim=512".
+        systems: By kind; a floor above adds its own.
 
     Raises:
         ConfigError: No such recipe, an unknown kind or key, or a wrong value.
@@ -71,9 +74,9 @@ def read_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         given = merge(given, parse_override(override))
     values = merge(values, given)
     kind = str(values.get("kind"))
-    if kind not in SYSTEMS:
-        raise ConfigError(f"The recipe {name} has the kind {kind!r}; {nearest(kind, SYSTEMS)}")
-    system = SYSTEMS[kind]
+    if kind not in systems:
+        raise ConfigError(f"The recipe {name} has the kind {kind!r}; {nearest(kind, systems)}")
+    system = systems[kind]
     if system.inherit is not None:
         values = merge(system.inherit(values), given)
     return system.recipe.read(values, origin=f"recipe {name}")

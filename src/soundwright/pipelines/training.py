@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from soundwright.data.segments import Share
 from soundwright.pipelines.jobs import Workplace, run_job
 from soundwright.pipelines.memory import MemoryEstimate
 from soundwright.pipelines.recipe import Recipe
-from soundwright.pipelines.systems import SYSTEMS, read_recipe
+from soundwright.pipelines.systems import SYSTEMS, System, read_recipe
 from soundwright.training.loop import TrainingResult
 
 RECIPE_FILE = "recipe.json"
@@ -43,6 +43,7 @@ def train_recipe(
     resume: bool = False,
     accept_changes: bool = False,
     tell: Callable[[str], None] | None = None,
+    systems: Mapping[str, System] = SYSTEMS,
 ) -> Trained:
     """Train a recipe until it is done; its model is then in `out/model`.
 
@@ -57,16 +58,18 @@ def train_recipe(
             the data that it has made so far.
         accept_changes: Resume although settings differ from the run's.
         tell: Told how much memory the run will take, before anything is made.
+        systems: By kind of recipe; a floor above adds its own.
 
     Raises:
         UserError: A recipe, folder or data set that cannot be used; see `training.loop.train`.
         TrainingInterrupted: SIGINT or SIGTERM came; everything is saved.
     """
     with open_ranks() as ranks:
-        recipe = read_recipe(name, overrides)
+        recipe = read_recipe(name, overrides, systems)
+        system = systems[recipe.kind]
         device = claim_device(recipe.training.device, ranks)
         _check_batch(recipe, ranks)
-        estimate = _estimate(recipe, device, ranks)
+        estimate = _estimate(system, recipe, device, ranks)
         folder = run_folder(recipe, out)
         place = Workplace(folder, folder / "data", resume, accept_changes, ranks)
 
@@ -79,18 +82,20 @@ def train_recipe(
         _check_shared(folder, ranks)
         if tell is not None and estimate is not None and ranks.is_first:
             tell(estimate.describe())
-        job = ranks.lead(lambda: SYSTEMS[recipe.kind].prepare(recipe, place))
+        job = ranks.lead(lambda: system.prepare(recipe, place))
         return Trained(recipe, place.model, run_job(job, recipe, place), ranks.is_first)
 
 
-def estimate_recipe(name: str, overrides: Iterable[str] = ()) -> MemoryEstimate:
+def estimate_recipe(
+    name: str, overrides: Iterable[str] = (), systems: Mapping[str, System] = SYSTEMS
+) -> MemoryEstimate:
     """How much memory the training of a recipe takes, on the device that it would use here.
 
     Raises:
         UserError: The recipe cannot be used, or nothing is known of its kind.
     """
-    recipe = read_recipe(name, overrides)
-    found = _estimate(recipe, choose_device(recipe.training.device), Ranks())
+    recipe = read_recipe(name, overrides, systems)
+    found = _estimate(systems[recipe.kind], recipe, choose_device(recipe.training.device), Ranks())
     if found is None:
         raise UserError(
             f"The memory of {name} cannot be told before it is trained.",
@@ -104,9 +109,10 @@ def run_folder(recipe: Recipe, out: Path | None) -> Path:
     return Path("runs") / recipe.name if out is None else Path(out)
 
 
-def _estimate(recipe: Recipe, device: torch.device, ranks: Ranks) -> MemoryEstimate | None:
-    estimate = SYSTEMS[recipe.kind].estimate
-    return None if estimate is None else estimate(recipe, device, ranks)
+def _estimate(
+    system: System, recipe: Recipe, device: torch.device, ranks: Ranks
+) -> MemoryEstimate | None:
+    return None if system.estimate is None else system.estimate(recipe, device, ranks)
 
 
 def _check_batch(recipe: Recipe, ranks: Ranks) -> None:

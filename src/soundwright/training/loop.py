@@ -79,13 +79,14 @@ def train(
     *,
     validation: Batches[Batch] | None = None,
     hooks: Sequence[SampleHook] = (),
+    ends: Callable[[int], bool] | None = None,
     stream: Stream[Batch] = in_order,
     resume: bool = False,
     accept_changes: bool = False,
     metadata: Mapping[str, Any] | None = None,
     ranks: Ranks | None = None,
 ) -> TrainingResult:
-    """Train `task` until `config.steps` steps are done.
+    """Train `task` until `config.steps` steps are done, or `ends` says so.
 
     A run that is killed at any moment and resumed ends with the weights of one that never was,
     on the same machine with the same number of threads and ranks.
@@ -97,6 +98,8 @@ def train(
         folder: Where the run lives.
         validation: Batches 0 to `validate_batches - 1` of it are validated.
         hooks: Makers of samples.
+        ends: Says, on rank 0, of a number of steps done whether they are enough; asked at the
+            beginning and whenever samples were made.
         stream: Goes through the batches; the place for prefetching.
         resume: Go on with the run in `folder`; one without a checkpoint starts again.
         accept_changes: Resume although settings differ.
@@ -137,7 +140,7 @@ def train(
         ranks.decide(lambda: save_settings(run, settings))
         loop = _Loop(session, config, run, device, settings)
         with _own_generators(device):
-            loop.go(batches, stream, validation, hooks)
+            loop.go(batches, stream, validation, hooks, ends)
     checkpoint = newest_checkpoint(run.checkpoints)
     assert checkpoint is not None
     return TrainingResult(run.path, checkpoint, session.done, loop.validation, session.skipped)
@@ -179,6 +182,7 @@ class _Loop:
         stream: Stream[Batch],
         validation: Batches[Batch] | None,
         hooks: Sequence[SampleHook],
+        ends: Callable[[int], bool] | None,
     ) -> None:
         """Do the steps that are left."""
         session, steps, parts = self._session, self._config.steps, self._config.accumulate
@@ -190,7 +194,8 @@ class _Loop:
             if self._ranks.is_first:
                 meter = stack.enter_context(Meter("train", steps, done=session.done))
             source = stack.enter_context(_closing(iter(stream(batches, numbers))))
-            while session.done < steps:
+            ended = self._has_ended(ends)
+            while session.done < steps and not ended:
                 with self._clock.waiting():
                     micro_batches = list(itertools.islice(source, parts))
                 note = self._step(micro_batches)
@@ -198,9 +203,10 @@ class _Loop:
                     self._validate(validation)
                 if hooks and self._is_due(self._config.sample_every):
                     self._sample(hooks)
+                    ended = self._has_ended(ends)
                 # One rank's clock or signal must not part it from the others.
                 signal, late = self._ranks.highest(interrupts.received or 0, self._is_late())
-                if signal or late or self._must_save():
+                if signal or late or ended or self._must_save():
                     self._save()
                 if meter is not None:
                     meter.advance(note=note)
@@ -237,6 +243,11 @@ class _Loop:
         """Whether something is due that happens every so many steps and at the end."""
         done = self._session.done
         return every is not None and (done % every == 0 or done == self._config.steps)
+
+    def _has_ended(self, ends: Callable[[int], bool] | None) -> bool:
+        """Whether the run ends before its time; the same for all ranks."""
+        done = self._session.done
+        return ends is not None and self._ranks.decide(lambda: ends(done))
 
     def _is_late(self) -> bool:
         """Whether this rank's clock says that the last checkpoint is too long ago."""
