@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
+from soundwright.codecs.hifigan import HifiGan, HifiGanConfig
 from soundwright.codecs.mel_codec import MelCodec
 from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
 from soundwright.codecs.spectrum_vocoder import SpectrumVocoder, SpectrumVocoderConfig
@@ -77,16 +78,21 @@ class VocoderChoice(Config):
     """Exactly one vocoder."""
 
     spectrum: SpectrumVocoderConfig | None = None
+    """ConvNeXt and an inverse STFT, light."""
+    hifigan: HifiGanConfig | None = None
+    """Tango's."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if self.spectrum is None:
-            raise ValueError("give spectrum")
+        if (self.spectrum is None) == (self.hifigan is None):
+            raise ValueError("give exactly one of spectrum and hifigan")
         return self
 
 
-def build_vocoder(choice: VocoderChoice, seed: int = 0) -> SpectrumVocoder:
+def build_vocoder(choice: VocoderChoice, seed: int = 0) -> SpectrumVocoder | HifiGan:
     """A vocoder with initial weights."""
+    if choice.hifigan is not None:
+        return HifiGan(choice.hifigan, seed)
     assert choice.spectrum is not None
     return SpectrumVocoder(choice.spectrum, seed)
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from soundwright.codecs.mel_vae import MelVae
 from soundwright.codecs.task import CodecTask, CodecTaskConfig
-from soundwright.codecs.vocoding import RebuiltMels, TrueMels, VocoderTraining
+from soundwright.codecs.vocoding import RebuiltMels, TrueMels, VocoderTraining, plain_weights
 from soundwright.core.config import Config
 from soundwright.core.errors import ConfigError
 from soundwright.data.segments import SegmentConfig
@@ -96,7 +96,7 @@ def prepare_vocoder(recipe: VocoderRecipe, place: Workplace) -> Job[Any]:
 
     def save(checkpoint: Path, folder: Path) -> None:
         weights, _ = read_weights(checkpoint, "generator")
-        weights = {name.removeprefix("vocoder."): value for name, value in weights.items()}
+        weights = plain_weights(weights)
         config = vae.config
         bands = config.mel.n_mels // config.compression
         facts = {
