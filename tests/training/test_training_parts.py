@@ -94,6 +94,36 @@ def test_clipping_bounds_the_gradient_and_reports_it_unclipped():
     assert (start - module.weight).item() == pytest.approx(0.5 / 1.5, rel=1e-4)
 
 
+def test_a_player_goes_on_exactly_where_weights_lie_with_channels_last():
+    def make():
+        torch.manual_seed(3)
+        module = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+        schedule = ScheduleConfig(kind="constant", warmup=0)
+        return Player("p", module, OptimizerConfig(lr=0.1, schedule=schedule), 10)
+
+    def step(player, number):
+        stream = torch.Generator().manual_seed(number)
+        player.take(player.module(torch.randn(2, 3, 4, 4, generator=stream)).square().sum(), 1)
+        player.move(number)
+
+    whole, first, second = make(), make(), make()
+    for number in range(4):
+        step(whole, number)
+    for number in range(2):
+        step(first, number)
+    # As a checkpoint keeps them.
+    moments = {
+        number: {name: value.clone().contiguous() for name, value in state.items()}
+        for number, state in first.state_dict().items()
+    }
+    weights = {name: value.contiguous() for name, value in first.module.state_dict().items()}
+    second.module.load_state_dict(weights)
+    second.load_state_dict(moments)
+    for number in range(2, 4):
+        step(second, number)
+    assert torch.equal(second.module.weight, whole.module.weight)
+
+
 def test_frozen_parameters_stay_and_a_player_without_any_is_refused():
     module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     module[0].requires_grad_(False)

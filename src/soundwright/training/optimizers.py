@@ -123,6 +123,12 @@ class Player:
         """Take back what `state_dict` gave."""
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": dict(state), "param_groups": groups})
+        for parameter, moments in self._optimizer.state.items():
+            for name, value in moments.items():
+                # The fused step pairs elements by their place in memory: moments that lie there
+                # otherwise than their parameter, channels last, would move other elements.
+                if value.shape == parameter.shape and value.stride() != parameter.stride():
+                    moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def whole(tensor: Tensor) -> Tensor:
