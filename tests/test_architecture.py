@@ -43,6 +43,8 @@ SURFACE = {
     "sweep table": "DIR --json",
     "scenes prompts": "--out --labels --axes --number --pairs --duration --seed --recordings "
     "--split --json",
+    "prefer train": "PAIRS --recipe --model --set --resume --accept-changes --out --json",
+    "prefer loop": "RECIPE --set --out --json",
     "scenes render": "BENCHMARK --out --faults --recordings --split --json",
     "scenes score": "BENCHMARK FOLDER --out --against --judge --recordings --split --json",
     "scenes published": "PROMPTS SOUNDS --task --truth --json",

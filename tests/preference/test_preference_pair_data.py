@@ -12,14 +12,8 @@ from soundwright.core.errors import UserError
 from soundwright.data.clips import hash_samples
 from soundwright.data.latents import encode_latents
 from soundwright.data.tokens import tokenize
-from soundwright.preference.pair_data import (
-    PairBatches,
-    check_lengths,
-    check_sounds,
-    clip_id,
-    hold_out,
-    list_sounds,
-)
+from soundwright.preference.pair_data import PairBatches, hold_out
+from soundwright.preference.pair_sounds import check_lengths, check_sounds, clip_id, list_sounds
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from soundwright.core.protocols import Posterior
 from soundwright.data.latents import encode_latents
 from soundwright.data.tokens import tokenize
 from soundwright.diffusion.scoring import draw_scores
-from soundwright.preference.pair_data import PairBatches, list_sounds
+from soundwright.preference.pair_data import PairBatches
+from soundwright.preference.pair_sounds import list_sounds
 from soundwright.preference.policies import Sounds
 
 

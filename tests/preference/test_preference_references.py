@@ -16,7 +16,8 @@ from soundwright.core.errors import UserError
 from soundwright.data.latents import encode_latents
 from soundwright.data.tokens import tokenize
 from soundwright.nn.lora import LoraConfig, add_lora
-from soundwright.preference.pair_data import PairBatches, list_sounds
+from soundwright.preference.pair_data import PairBatches
+from soundwright.preference.pair_sounds import list_sounds
 from soundwright.preference.references import (
     AdapterReference,
     CachedReference,

@@ -16,7 +16,8 @@ from soundwright.core.protocols import StepContext
 from soundwright.data.latents import encode_latents
 from soundwright.data.tokens import tokenize
 from soundwright.preference.losses import LossConfig
-from soundwright.preference.pair_data import PairBatches, list_sounds
+from soundwright.preference.pair_data import PairBatches
+from soundwright.preference.pair_sounds import list_sounds
 from soundwright.preference.references import LiveReference, freeze
 from soundwright.preference.task import PreferenceTask
 from soundwright.training.loop import train

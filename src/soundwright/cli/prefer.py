@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from soundwright.cli import prefer_training
 from soundwright.cli.output import (
     AdapterOption,
     JsonOption,
@@ -20,7 +21,8 @@ from soundwright.cli.output import (
 from soundwright.core.errors import UserError
 
 app = typer.Typer(
-    help="Preference data: captions, perturb, rollout, pair, stats.", no_args_is_help=True
+    help="Preference data: captions, perturb, rollout, pair, stats; and training: train, loop.",
+    no_args_is_help=True,
 )
 
 
@@ -274,6 +276,10 @@ def stats(
         emit_json(numbers)
     else:
         _show(numbers)
+
+
+app.command("train")(prefer_training.train)
+app.command("loop")(prefer_training.loop)
 
 
 def _open_chat(url: str | None, model: str | None, settings: Sequence[str]) -> Any:

@@ -1,30 +1,21 @@
-"""Pairs ready for training: their sounds encoded once, and batches that follow from a number."""
+"""Pairs as batches for training, which follow from their number, and pairs held out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
 from torch import Tensor
 
-from soundwright.audio.files import read
-from soundwright.core.errors import UserError
-from soundwright.core.progress import Meter
 from soundwright.core.protocols import LatentBatch, TokenBatch
-from soundwright.core.records import Caption, Clip, Licence, Location, Source
 from soundwright.core.seeding import derive_seed
-from soundwright.data.clips import hash_samples
-from soundwright.data.manifest import Header, Manifest
 from soundwright.data.ordering import DrawOrder
 from soundwright.data.segments import Share, stack_crops
-from soundwright.data.store import INDEX_NAME, FrameStore, LatentStore, TokenStore
+from soundwright.data.store import LatentStore, TokenStore
+from soundwright.preference.pair_sounds import clip_id
 from soundwright.preference.policies import Frames, Role, Sounds, with_texts
-from soundwright.preference.record_files import sound_path
-from soundwright.preference.records import Pair, Side
-
-GENERATED = Licence(name="generated", evidence="made by a model")
+from soundwright.preference.records import Pair
 
 
 @dataclass(frozen=True)
@@ -99,7 +90,7 @@ class PairBatches:
         batch: int,
         *,
         seed: int,
-        text: Any = str,
+        text: Callable[[str], str] = str,
         shuffle: bool = True,
         share: Share | None = None,
     ) -> None:
@@ -173,72 +164,6 @@ def take_rows(frames: Frames, count: int) -> Frames:
     return type(frames)(**{name: cut(value) for name, value in vars(frames).items()})
 
 
-def clip_id(side: Side) -> str:
-    """Under which the frames of a sound are stored: what is in it, whatever its file is called."""
-    return side.pcm_hash[:20]
-
-
-def list_sounds(pairs: Sequence[Pair], folder: Path) -> Manifest:
-    """The sounds of pairs as a corpus, each once.
-
-    Args:
-        pairs: The pairs.
-        folder: Of their file, from which paths start.
-    """
-    clips: dict[str, Clip] = {}
-    for pair in pairs:
-        for side in (pair.winner, pair.loser):
-            clips.setdefault(clip_id(side), _describe(pair, side, folder))
-    return Manifest(Header(facts={"pairs": len(pairs)}), tuple(clips.values()), folder)
-
-
-def check_sounds(pairs: Sequence[Pair], folder: Path, store: Path) -> None:
-    """Hear whether the sounds are those that the pairs were made of, unless they are encoded.
-
-    Args:
-        pairs: The pairs.
-        folder: Of their file.
-        store: Where the sounds are encoded; nothing is asked of a finished store.
-
-    Raises:
-        UserError: A sound is missing, is another one than it was, or is not as long as its rival.
-    """
-    if (store / INDEX_NAME).is_file():
-        return
-    known: dict[str, float] = {}
-    with Meter("check", len(pairs), unit="pair") as meter:
-        for pair in pairs:
-            lengths = [_measure(side, folder, known) for side in (pair.winner, pair.loser)]
-            if lengths[0] != lengths[1]:
-                raise _not_alike(pair, f"{lengths[0]:g} and {lengths[1]:g} s")
-            meter.advance()
-
-
-def check_lengths(pairs: Sequence[Pair], store: FrameStore[Any], longest: float | None) -> None:
-    """Refuse pairs whose sounds cannot be compared, or not be read at once.
-
-    Args:
-        pairs: The pairs.
-        store: With their frames.
-        longest: Seconds that the model reads at once; None is any number.
-
-    Raises:
-        UserError: Names the first such pair.
-    """
-    for pair in pairs:
-        frames = [store.frames(clip_id(side)) for side in (pair.winner, pair.loser)]
-        if frames[0] != frames[1]:
-            raise _not_alike(pair, f"{frames[0]} and {frames[1]} frames")
-        seconds = frames[0] / store.info.frame_rate
-        # A frame may hang over the end.
-        if longest is not None and seconds > longest + 1 / store.info.frame_rate:
-            raise UserError(
-                f"The sounds of the pair {pair.id} last {seconds:.2f} s, and the model reads "
-                f"{longest:g} s at once.",
-                change=f"Make shorter ones: soundwright prefer rollout --duration {longest:g}.",
-            )
-
-
 def hold_out(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """Pairs to train on, and those of a share of the captions, which training does not see.
 
@@ -262,42 +187,3 @@ def _other_prompt(pairs: Sequence[Pair], number: int) -> str:
     own = pairs[number].prompt
     behind = [*pairs[number + 1 :], *pairs[:number]]
     return next((pair.prompt for pair in behind if pair.prompt != own), own)
-
-
-def _describe(pair: Pair, side: Side, folder: Path) -> Clip:
-    return Clip(
-        id=clip_id(side),
-        source=Source(dataset="pairs", item=side.rollout),
-        location=Location(path=sound_path(folder, side).absolute().as_posix()),
-        pcm_hash=side.pcm_hash,
-        duration=pair.duration,
-        sample_rate=pair.sample_rate,
-        captions=(Caption(text=pair.prompt),),
-        licence=GENERATED,
-    )
-
-
-def _measure(side: Side, folder: Path, known: dict[str, float]) -> float:
-    """Seconds of a sound.
-
-    Raises:
-        UserError: It is another one than the pair's.
-    """
-    if side.pcm_hash not in known:
-        path = sound_path(folder, side)
-        sound = read(path)
-        if hash_samples(sound) != side.pcm_hash:
-            raise UserError(
-                f"{path} is not the sound that it was when the pairs were made.",
-                change="Make the pairs again: soundwright prefer pair.",
-            )
-        known[side.pcm_hash] = sound.duration
-    return known[side.pcm_hash]
-
-
-def _not_alike(pair: Pair, lengths: str) -> UserError:
-    return UserError(
-        f"Winner and loser of the pair {pair.id} are not equally long: {lengths}.",
-        expected="two sounds of one prompt and one duration",
-        change="Make the pairs again: soundwright prefer pair.",
-    )

@@ -30,7 +30,8 @@ from soundwright.pipelines.models import (
 from soundwright.pipelines.systems import SYSTEMS, System
 from soundwright.preference.families import Family, load_module, open_family, trained_part
 from soundwright.preference.judges import open_judge
-from soundwright.preference.pair_data import PairBatches, check_lengths, check_sounds, list_sounds
+from soundwright.preference.pair_data import PairBatches
+from soundwright.preference.pair_sounds import check_lengths, check_sounds, list_sounds
 from soundwright.preference.recipe import PreferenceRecipe, inherit_preference
 from soundwright.preference.record_files import RecordFile, read_pairs
 from soundwright.preference.records import Pair
