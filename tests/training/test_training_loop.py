@@ -198,6 +198,31 @@ def test_a_spoilt_buffer_never_reaches_a_checkpoint(tmp_path):
     assert read_checkpoint(checkpoint).step == 5
 
 
+def test_a_run_ends_before_its_time_where_that_is_said_and_stays_ended(tmp_path):
+    asked: list[int] = []
+
+    def ends(done):
+        asked.append(done)
+        return done >= 8
+
+    def hook(step, task, folder):
+        return {"step": float(step)}
+
+    for resume in (False, True):
+        result = train(
+            LineTask(),
+            LineBatches(),
+            settings(sample_every=4),
+            tmp_path / "run",
+            hooks=[hook],
+            ends=ends,
+            resume=resume,
+        )
+        assert result.step == 8
+        assert result.checkpoint.name == "step-00000008"
+    assert asked == [0, 4, 8, 8]
+
+
 def test_hooks_see_averaged_weights_and_disturb_nothing(tmp_path):
     seen: list[torch.Tensor] = []
 
