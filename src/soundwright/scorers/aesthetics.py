@@ -50,9 +50,13 @@ class Aesthetics:
         """Package and version."""
         return self._name
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Name, and hash of the weights."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
         return f"{self.name}/{hash_weights(self._predictor.model)}"
 
     @property
