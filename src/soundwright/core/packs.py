@@ -8,7 +8,7 @@ and whoever asks computes its entries again.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -60,14 +60,16 @@ class Packs:
 
     def read(self, keys: Iterable[str]) -> dict[str, dict[str, Tensor]]:
         """Those of the entries that are there, whole and undamaged."""
+        return dict(self.walk(keys))
+
+    def walk(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """The same one by one, with one pack's in memory at a time."""
         by_pack: dict[Path, list[str]] = {}
         for key in sorted(set(keys)):
             if key in self._index:
                 by_pack.setdefault(self._index[key], []).append(key)
-        entries: dict[str, dict[str, Tensor]] = {}
         for path, wanted in by_pack.items():
-            entries |= self._read_pack(path, wanted)
-        return entries
+            yield from self._read_pack(path, wanted).items()
 
     def write(self, entries: Mapping[str, Entry]) -> None:
         """Write entries as one pack, atomically.

@@ -11,9 +11,11 @@ import shutil
 from pathlib import Path
 
 from soundwright.core.errors import UserError
-from soundwright.core.protocols import Encoded
-from soundwright.evaluation.cache import EmbeddingCache
+from soundwright.evaluation.cache import EmbeddingCache, Recalled
 from soundwright.evaluation.evaluating import Evaluation
+
+KEPT_TOGETHER = 256
+"""Sounds of a file."""
 
 
 def keep_embeddings(folder: Path, evaluation: Evaluation) -> None:
@@ -27,20 +29,24 @@ def keep_embeddings(folder: Path, evaluation: Evaluation) -> None:
     for name in sorted({m.encoder for m in evaluation.metrics if not m.facts.per_sound}):
         if name in evaluation.ear.encoders:
             kept = EmbeddingCache(folder, evaluation.ear.encoders[name])
-            kept.write(evaluation.ear.recall(name, keys))
+            recalled = evaluation.ear.recall(name, keys)
+            order = sorted(keys)
+            for start in range(0, len(order), KEPT_TOGETHER):
+                some = order[start : start + KEPT_TOGETHER]
+                kept.write({key: recalled[key] for key in some})
 
 
 def recall_embeddings(
     folder: Path, evaluation: Evaluation, encoder: str, keys: set[str]
-) -> dict[str, Encoded]:
+) -> Recalled:
     """Embeddings of a baseline's sounds, from beside its results or from the cache.
 
     Raises:
         UserError: Some are in neither.
     """
-    found = EmbeddingCache(folder, evaluation.ear.encoders[encoder]).read(keys)
+    kept = EmbeddingCache(folder, evaluation.ear.encoders[encoder])
     try:
-        return {**found, **evaluation.ear.recall(encoder, keys - found.keys())}
+        return evaluation.ear.recall(encoder, keys, first=kept)
     except UserError as error:
         raise UserError(
             f"The baseline's embeddings of {encoder} are neither beside its results nor in the "

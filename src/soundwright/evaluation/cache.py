@@ -8,6 +8,8 @@ renaming a file makes it decoded once more; nothing else is computed again.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import soundfile
@@ -28,6 +30,65 @@ PREPARATION = f"{CHANNEL_RULE}; {RESAMPLER} {soxr.__libsoxr_version__}"
 """How a decoded sound becomes what encoders are given; part of the key of embeddings."""
 DECODER = f"1 {soundfile.__libsndfile_version__}"
 """What decodes lossy files, and the version of `Heard`; part of the key of the index."""
+HELD_BYTES = 64 << 20
+"""Of an encoder's embeddings, so much stays in memory; the rest is read anew when it is needed."""
+
+TENSOR_BYTES = 512
+"""What a tensor takes besides its numbers, about."""
+
+
+class Recalled(Mapping[str, Encoded]):
+    """Embeddings by key, read from their files when they are asked for.
+
+    All are read and checked once, when this is made; what is not in memory later is read again.
+
+    Args:
+        places: Where they are looked for, one after the other.
+        keys: Those that are wanted; only those that are there, undamaged, are taken.
+    """
+
+    def __init__(self, places: Sequence[Packs], keys: set[str]) -> None:
+        self._places: dict[str, Packs] = {}
+        self._windows: dict[str, int] = {}
+        self._held: OrderedDict[str, Encoded] = OrderedDict()
+        self._bytes = 0
+        for packs in places:
+            for key, entry in packs.walk(keys - self._places.keys()):
+                encoded = Encoded(**entry)
+                self._places[key] = packs
+                self._windows[key] = len(encoded.embeddings)
+                self._hold(key, encoded)
+
+    def __getitem__(self, key: str) -> Encoded:
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key]
+        entry = self._places[key].read([key]).get(key)
+        if entry is None:
+            raise UserError(
+                "Embeddings were removed from the cache, or damaged, while they were in use.",
+                change="Run the same command again: it computes what is missing.",
+            )
+        encoded = Encoded(**entry)
+        self._hold(key, encoded)
+        return encoded
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._windows)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def has_windows(self, key: str) -> bool:
+        """Whether the encoder says anything of the sound; nothing is read to know it."""
+        return self._windows[key] > 0
+
+    def _hold(self, key: str, encoded: Encoded) -> None:
+        self._held[key] = encoded
+        self._bytes += _size(encoded)
+        while self._bytes > HELD_BYTES and len(self._held) > 1:
+            _, left = self._held.popitem(last=False)
+            self._bytes -= _size(left)
 
 
 class EmbeddingCache:
@@ -50,11 +111,11 @@ class EmbeddingCache:
     def __contains__(self, key: object) -> bool:
         return key in self._packs
 
-    def read(self, keys: set[str]) -> dict[str, Encoded]:
-        """Those that are there, undamaged."""
-        return {key: Encoded(**entry) for key, entry in self._packs.read(keys).items()}
+    def read(self, keys: set[str], *, first: EmbeddingCache | None = None) -> Recalled:
+        """Those that are there, undamaged; they are looked for in `first` before."""
+        return Recalled([cache._packs for cache in (first, self) if cache is not None], keys)
 
-    def write(self, made: dict[str, Encoded]) -> None:
+    def write(self, made: Mapping[str, Encoded]) -> None:
         """Keep new ones, as one file.
 
         Raises:
@@ -111,12 +172,19 @@ class Index:
 
 
 def _tensors(encoded: Encoded) -> dict[str, Tensor]:
+    # Of one window, the vector may be a view of the embeddings; a file has no views.
+    return {name: tensor.float().cpu().clone() for name, tensor in _named(encoded).items()}
+
+
+def _named(encoded: Encoded) -> dict[str, Tensor]:
     named = {
         "embeddings": encoded.embeddings,
         "vector": encoded.vector,
         "logits": encoded.logits,
     }
-    # Of one window, the vector may be a view of the embeddings; a file has no views.
-    return {
-        name: tensor.float().cpu().clone() for name, tensor in named.items() if tensor is not None
-    }
+    return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+
+def _size(encoded: Encoded) -> int:
+    """Bytes, about."""
+    return sum(tensor.nbytes + TENSOR_BYTES for tensor in _named(encoded).values())

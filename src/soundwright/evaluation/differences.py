@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 
 from soundwright.core.protocols import Encoded
 from soundwright.evaluation.baseline import recall_embeddings
+from soundwright.evaluation.cache import Recalled
 from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
 from soundwright.evaluation.distances.inception import (
     InceptionConvention,
     clip_probabilities,
     deal_splits,
 )
-from soundwright.evaluation.distances.kernel import SCALE, median_distance
+from soundwright.evaluation.distances.kernel import SCALE, mean_kernels, median_distance
 from soundwright.evaluation.distances.moments import accumulate_moments
 from soundwright.evaluation.evaluating import Evaluation
 from soundwright.evaluation.metrics import Metric
 from soundwright.evaluation.results import ClipRow, Results
-from soundwright.evaluation.set_scores import gaussian, inception_convention
-from soundwright.evaluation.sides import Rows
+from soundwright.evaluation.set_scores import inception_convention
+from soundwright.evaluation.sides import Rows, Windows, stack_vectors
 from soundwright.evaluation.statistics.frechet_bootstrap import frechet_difference
 from soundwright.evaluation.statistics.frechet_influence import extrapolated_difference
 from soundwright.evaluation.statistics.frechet_permutation import frechet_swap_test
@@ -101,13 +102,35 @@ def _by_group(name: str, rows: Sequence[ClipRow]) -> dict[str, list[float]]:
     return dict(found)
 
 
-class _Systems(NamedTuple):
-    """What an encoder makes of both systems over shared prompts, and of the reference."""
+class _System(NamedTuple):
+    """What an encoder makes of one system's sounds."""
 
-    new: dict[str, list[Encoded]]
-    """By prompt, each sound that has a window."""
-    old: dict[str, list[Encoded]]
-    reference: list[Encoded]
+    encoded: Mapping[str, Encoded]
+    groups: dict[str, list[str]]
+    """By prompt, the keys of the sounds that have a window."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all sounds, prompt by prompt."""
+        return [key for keys in self.groups.values() for key in keys]
+
+    @property
+    def prompts(self) -> list[str]:
+        """That of each sound."""
+        return [group for group, keys in self.groups.items() for _ in keys]
+
+    @property
+    def windows(self) -> Windows:
+        """[W, D] of each sound."""
+        return Windows(self.encoded, self.keys)
+
+
+class _Systems(NamedTuple):
+    """Both systems over shared prompts, and the reference."""
+
+    new: _System
+    old: _System
+    reference: _System
     lacking: int
     """Prompts that the new system lacks."""
 
@@ -125,41 +148,36 @@ def _both_systems(
     old = _sounds_by_group(baseline.clips, there)
     shared = sorted(new.keys() & old.keys())
     return _Systems(
-        {group: new[group] for group in shared},
-        {group: old[group] for group in shared},
-        [here[key] for key in reference if len(here[key].embeddings)],
+        _System(here, {group: new[group] for group in shared}),
+        _System(there, {group: old[group] for group in shared}),
+        _System(here, {"": [key for key in reference if here.has_windows(key)]}),
         len(old.keys() - new.keys()),
     )
 
 
-def _sounds_by_group(
-    rows: Sequence[ClipRow], encoded: Mapping[str, Encoded]
-) -> dict[str, list[Encoded]]:
-    found: defaultdict[str, list[Encoded]] = defaultdict(list)
+def _sounds_by_group(rows: Sequence[ClipRow], encoded: Recalled) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.pcm_hash, row.name)):
-        if len(encoded[row.pcm_hash].embeddings):
-            found[row.group].append(encoded[row.pcm_hash])
+        if encoded.has_windows(row.pcm_hash):
+            found[row.group].append(row.pcm_hash)
     return dict(found)
 
 
 def _compare_fd(systems: _Systems) -> Difference:
-    moments = accumulate_moments(map(_rows, systems.reference))
+    moments = accumulate_moments(systems.reference.windows)
     given = (*_flatten(systems.new), *_flatten(systems.old), moments.mean, moments.covariance)
     return Difference(
         interval=cache(lambda level: frechet_difference(*given, draws=DRAWS, level=level)),
         p=frechet_swap_test(*given, permutations=PERMUTATIONS),
-        prompts=len(systems.new),
+        prompts=len(systems.new.groups),
         lacking=systems.lacking,
     )
 
 
 def _compare_fd_inf(systems: _Systems) -> Difference:
-    reference = [_rows(sound) for sound in systems.reference]
+    reference = systems.reference.windows
     moments = accumulate_moments(reference)
-    new, old = (
-        extrapolate_frechet(reference, [_rows(sound) for clips in side.values() for sound in clips])
-        for side in (systems.new, systems.old)
-    )
+    new, old = (extrapolate_frechet(reference, side.windows) for side in (systems.new, systems.old))
     both = (*_flatten(systems.new), *_flatten(systems.old))
     gap = new.value - old.value
     # Whether sounds can be exchanged does not depend on the estimator; the plug-in one is cheaper.
@@ -167,20 +185,19 @@ def _compare_fd_inf(systems: _Systems) -> Difference:
     return Difference(
         interval=cache(lambda level: extrapolated_difference(gap, *both, reference, level=level)),
         p=p,
-        prompts=len(systems.new),
+        prompts=len(systems.new.groups),
         lacking=systems.lacking,
     )
 
 
-def _flatten(groups: Mapping[str, Sequence[Encoded]]) -> tuple[Rows, list[str]]:
+def _flatten(system: _System) -> tuple[Rows, list[str]]:
     """All windows [W, D], and the prompt of each."""
-    rows = [(group, _rows(sound)) for group, sounds in groups.items() for sound in sounds]
-    prompts = [group for group, windows in rows for _ in windows]
-    return np.concatenate([windows for _, windows in rows]), prompts
-
-
-def _rows(sound: Encoded) -> Rows:
-    return sound.embeddings.double().numpy()
+    windows = system.windows
+    counts = windows.counts()
+    prompts = [
+        prompt for prompt, count in zip(system.prompts, counts, strict=True) for _ in range(count)
+    ]
+    return windows.stack(), prompts
 
 
 def _compare_is(systems: _Systems, convention: InceptionConvention) -> Difference:
@@ -188,57 +205,38 @@ def _compare_is(systems: _Systems, convention: InceptionConvention) -> Differenc
     return Difference(
         interval=cache(lambda level: inception_difference(*new, *old, level=level)),
         p=inception_swap_test(*new, *old),
-        prompts=len(systems.new),
+        prompts=len(systems.new.groups),
         lacking=systems.lacking,
     )
 
 
 def _judge(
-    groups: Mapping[str, Sequence[Encoded]], convention: InceptionConvention
+    system: _System, convention: InceptionConvention
 ) -> tuple[Rows, list[str], NDArray[np.intp]]:
     """Class probabilities [N, L] of all sounds, and the prompt and the split of each."""
-    sounds = [(group, sound) for group, clips in groups.items() for sound in clips]
-    logits = [sound.logits.double().numpy() for _, sound in sounds if sound.logits is not None]
-    prompts = [group for group, _ in sounds]
-    return clip_probabilities(logits), prompts, deal_splits(len(prompts), convention)
+    found = [system.encoded[key].logits for key in system.keys]
+    logits = [windows.double().numpy() for windows in found if windows is not None]
+    return clip_probabilities(logits), system.prompts, deal_splits(len(found), convention)
 
 
 def _compare_kad(systems: _Systems) -> Difference:
-    reference = _stack(systems.reference)
-    bandwidth = median_distance(reference)
-    new, new_places = _vectors(systems.new)
-    old, old_places = _vectors(systems.old)
+    reference, new, old = (
+        stack_vectors(side.encoded, side.keys)
+        for side in (systems.reference, systems.new, systems.old)
+    )
+    gamma = 1 / (2 * median_distance(reference) ** 2)
+    counts = [[len(keys) for keys in side.groups.values()] for side in (systems.new, systems.old)]
     kernels = [
-        SCALE * _mean_by(left_places, gaussian(left, right, bandwidth), right_places)
-        for left, left_places, right, right_places in (
-            (new, new_places, new, new_places),
-            (old, old_places, old, old_places),
-            (new, new_places, old, old_places),
-        )
+        SCALE * mean_kernels(left, counts[first], right, counts[second], gamma)
+        for left, first, right, second in ((new, 0, new, 0), (old, 1, old, 1), (new, 0, old, 1))
     ]
     to_reference = [
-        SCALE * places @ gaussian(vectors, reference, bandwidth).mean(1)
-        for vectors, places in ((new, new_places), (old, old_places))
+        SCALE * mean_kernels(vectors, own, reference, [len(reference)], gamma)[:, 0]
+        for vectors, own in ((new, counts[0]), (old, counts[1]))
     ]
     return Difference(
         interval=lambda level: kernel_difference(*kernels[:2], *to_reference, level=level),
         p=sign_flip_test(kernel_scores(*kernels, *to_reference)),
-        prompts=len(systems.new),
+        prompts=len(systems.new.groups),
         lacking=systems.lacking,
     )
-
-
-def _vectors(groups: Mapping[str, Sequence[Encoded]]) -> tuple[Rows, Rows]:
-    """Sounds [N, D], and a matrix [P, N] that takes the mean over each prompt's sounds."""
-    counts = [len(clips) for clips in groups.values()]
-    vectors = _stack([sound for clips in groups.values() for sound in clips])
-    owner = np.repeat(np.arange(len(counts)), counts)
-    return vectors, (owner == np.arange(len(counts))[:, None]) / np.array(counts)[:, None]
-
-
-def _stack(sounds: Sequence[Encoded]) -> Rows:
-    return np.stack([sound.vector.double().numpy() for sound in sounds])
-
-
-def _mean_by(left: Rows, kernel: Rows, right: Rows) -> Rows:
-    return left @ kernel @ right.T

@@ -18,9 +18,9 @@ from soundwright.audio.channels import to_channels
 from soundwright.audio.resampling import resample
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.progress import Meter
-from soundwright.core.protocols import AudioEncoder, Encoded
+from soundwright.core.protocols import AudioEncoder
 from soundwright.data.prefetch import compute_in_order
-from soundwright.evaluation.cache import EmbeddingCache, Index
+from soundwright.evaluation.cache import EmbeddingCache, Index, Recalled
 from soundwright.evaluation.hearing import Heard, Readable, hear
 
 AT_ONCE = 16
@@ -101,13 +101,18 @@ class Ear:
             index.save()
         return Hearing(heard, faults)
 
-    def recall(self, name: str, keys: set[str]) -> dict[str, Encoded]:
+    def recall(self, name: str, keys: set[str], *, first: EmbeddingCache | None = None) -> Recalled:
         """What one encoder made of sounds that were listened to.
+
+        Args:
+            name: Of the encoder.
+            keys: Of the sounds.
+            first: Another cache, which is asked before.
 
         Raises:
             UserError: Some are gone from the cache.
         """
-        found = self._caches[name].read(keys)
+        found = self._caches[name].read(keys, first=first)
         if len(found) < len(keys):
             raise UserError(
                 f"{len(keys) - len(found)} embeddings of {name} are gone from the cache "

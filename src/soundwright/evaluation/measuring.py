@@ -24,7 +24,7 @@ from soundwright.evaluation.sides import Described, Measured
 
 _MEASURES: Mapping[Kind, Callable[[Described, Metric], Measured]] = MappingProxyType(
     {
-        "fd": lambda heard, _: measure_fd(heard),
+        "fd": lambda heard, metric: measure_fd(heard, metric.convention),
         "fd-inf": lambda heard, _: measure_fd_inf(heard),
         "kad": lambda heard, _: measure_kad(heard),
         "kl": lambda heard, metric: measure_kl(heard, metric.convention),

@@ -115,7 +115,7 @@ def _make_table() -> dict[str, Metric]:
     for encoder, choice in ENCODERS.items():
         rows += [Metric(f"{kind}:{encoder}", kind, encoder) for kind in choice.serves]
     rows += [
-        Metric("google-fad", "fd", "vggish-google"),
+        Metric("google-fad", "fd", "vggish-google", "google"),
         Metric("torchvggish-fad", "fd", "vggish"),
         Metric(
             "audiocraft-kl", "kl", "passt-audiocraft-generated", "audiocraft", "passt-audiocraft"

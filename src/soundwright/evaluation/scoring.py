@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes
-from soundwright.core.protocols import Encoded
+from soundwright.evaluation.cache import Recalled
 from soundwright.evaluation.cards import MetricCard
 from soundwright.evaluation.encoding import Ear
 from soundwright.evaluation.measuring import measure
@@ -81,9 +81,7 @@ def score_rows(
     return ordered, values
 
 
-def _describe(
-    metric: Metric, sides: Sides, ear: Ear, encoded: Mapping[str, Mapping[str, Encoded]]
-) -> Described:
+def _describe(metric: Metric, sides: Sides, ear: Ear, encoded: Mapping[str, Recalled]) -> Described:
     made, *real = (Described(sides, ear.encoders[name], encoded[name]) for name in metric.encoders)
     return replace(made, references=real[0]) if real else made
 

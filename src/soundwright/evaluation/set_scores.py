@@ -5,29 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
-from soundwright.evaluation.distances.frechet import frechet_distance, frechet_distance_of_samples
+from soundwright.evaluation.distances.frechet import Gaussian, decompose_samples, frechet_distance
 from soundwright.evaluation.distances.inception import (
     InceptionConvention,
     clip_probabilities,
     deal_splits,
     inception_score,
 )
-from soundwright.evaluation.distances.kernel import SCALE, kernel_distance
-from soundwright.evaluation.distances.moments import accumulate_moments
-from soundwright.evaluation.sides import Described, Measured, Rows
+from soundwright.evaluation.distances.kernel import (
+    SCALE,
+    kernel_distance,
+    kernel_tiles,
+    mean_kernels,
+    mean_within,
+)
+from soundwright.evaluation.distances.moments import Moments, accumulate_moments, round_moments
+from soundwright.evaluation.sides import Described, Measured, Windows
 from soundwright.evaluation.statistics.frechet_bootstrap import FRECHET_DRAWS, frechet_interval
 from soundwright.evaluation.statistics.frechet_influence import extrapolated_interval
 from soundwright.evaluation.statistics.inception_jackknife import inception_interval
 from soundwright.evaluation.statistics.intervals import Interval
-from soundwright.evaluation.statistics.kernel_bootstrap import kernel_interval
+from soundwright.evaluation.statistics.kernel_bootstrap import tiled_kernel_interval
 
 WIDE = 256
 """A replicate of a Fréchet distance is an eigenvalue problem; from this size on fewer are drawn."""
 WIDE_DRAWS = 200
 
 
-def measure_fd(heard: Described) -> Measured:
+def measure_fd(heard: Described, convention: str = "soundwright") -> Measured:
     """The Fréchet distance; where windows are fewer than dimensions, the estimator says so.
+
+    Args:
+        heard: Both sides.
+        convention: `google` rounds the moments to float32; intervals do without.
 
     Raises:
         UserError: Fewer than two windows on a side.
@@ -38,24 +48,26 @@ def measure_fd(heard: Described) -> Measured:
         heard.rows_of(heard.sides.reference),
     )
     reference, generated = accumulate_moments(real), accumulate_moments(made)
-    windows = np.concatenate(made)
-    if min(reference.n, generated.n) > reference.width:
-        distance = frechet_distance(reference, generated)
+    if convention == "google":
+        distance = frechet_distance(round_moments(reference), round_moments(generated))
     else:
-        distance = frechet_distance_of_samples(np.concatenate(real), windows)
-    groups = np.repeat([sample.group for sample in samples], [len(rows) for rows in made])
-    size = min(len(windows), reference.width)
+        distance = frechet_distance(_decompose(reference, real), _decompose(generated, made))
+    rounded = "; moments rounded to float32" if convention == "google" else ""
+    groups = np.repeat([sample.group for sample in samples], made.counts())
+    size = min(generated.n, reference.width)
 
     def bootstrap() -> Interval | None:
         if len(set(groups)) < 2:
             return None
         draws = FRECHET_DRAWS if size < WIDE else WIDE_DRAWS
-        return frechet_interval(windows, groups, reference.mean, reference.covariance, draws=draws)
+        return frechet_interval(
+            made.stack(), groups, reference.mean, reference.covariance, draws=draws
+        )
 
     is_singular = "singular" in distance.estimator
     return Measured(
         value=distance.value,
-        estimator=distance.estimator,
+        estimator=f"{distance.estimator}{rounded}",
         rows="a window",
         generated_rows=generated.n,
         reference_rows=reference.n,
@@ -78,19 +90,19 @@ def measure_fd_inf(heard: Described) -> Measured:
     made = heard.rows_of([sample.key for sample in heard.samples])
     real = heard.rows_of(heard.sides.reference)
     found = extrapolate_frechet(real, made)
-    groups = np.repeat([sample.group for sample in heard.samples], [len(rows) for rows in made])
+    groups = np.repeat([sample.group for sample in heard.samples], made.counts())
 
     def jackknife() -> Interval | None:
         if len(set(groups)) < 2:
             return None
-        return extrapolated_interval(found.value, np.concatenate(made), groups, real)
+        return extrapolated_interval(found.value, made.stack(), groups, real)
 
     return Measured(
         value=found.value,
         estimator=f"extrapolated in 1/n, both sides, without replacement, {found.draws} draws",
         rows="a window",
-        generated_rows=sum(map(len, made)),
-        reference_rows=sum(map(len, real)),
+        generated_rows=sum(made.counts()),
+        reference_rows=sum(real.counts()),
         generated_clips=len(made),
         reference_clips=len(real),
         interval=jackknife,
@@ -109,8 +121,11 @@ def measure_kad(heard: Described) -> Measured:
     distance = kernel_distance(real, made)
 
     def bootstrap() -> Interval:
-        within, to_reference, among = kernels(made, real, distance.bandwidth)
-        return kernel_interval(within * SCALE, to_reference * SCALE, among * SCALE)
+        gamma = 1 / (2 * distance.bandwidth**2)
+        to_reference = mean_kernels(made, [1] * len(made), real, [len(real)], gamma)[:, 0]
+        tiles = ((one, other, SCALE * k) for one, other, k in kernel_tiles(made, gamma))
+        within = mean_within(real, gamma)
+        return tiled_kernel_interval(tiles, SCALE * to_reference, SCALE * within)
 
     return Measured(
         value=distance.value,
@@ -156,31 +171,11 @@ def measure_is(heard: Described, convention: str) -> Measured:
     )
 
 
+def _decompose(moments: Moments, rows: Windows) -> Moments | Gaussian:
+    """What a distance is computed from: the windows themselves where they are few."""
+    return decompose_samples(rows.stack()) if 2 <= moments.n <= moments.width else moments
+
+
 def inception_convention(convention: str) -> InceptionConvention:
     """How a metric's convention splits the clips of an inception score."""
     return "audioldm" if convention == "audioldm" else "soundwright"
-
-
-def kernels(made: Rows, real: Rows, bandwidth: float) -> tuple[Rows, Rows, float]:
-    """Gaussian kernels of a system to itself and to a reference.
-
-    Args:
-        made: [N, D].
-        real: [M, D].
-        bandwidth: σ.
-
-    Returns:
-        [N, N] within the system; [N] means to the reference; the mean between different
-        reference sounds.
-    """
-    among = gaussian(real, real, bandwidth)
-    count = len(real)
-    mean_among = (among.sum() - np.trace(among)) / (count * (count - 1))
-    to_reference = gaussian(made, real, bandwidth).mean(1)
-    return gaussian(made, made, bandwidth), to_reference, float(mean_among)
-
-
-def gaussian(first: Rows, second: Rows, bandwidth: float) -> Rows:
-    """[N, M] of exp(-d² / 2σ²)."""
-    squares = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
-    return np.exp(-np.maximum(squares, 0) / (2 * bandwidth**2))

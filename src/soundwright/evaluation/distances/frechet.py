@@ -100,6 +100,20 @@ def decompose(moments: Moments) -> Gaussian:
     return Gaussian(moments.n, moments.mean, float(np.trace(covariance)), root, log_volume)
 
 
+def decompose_samples(embeddings: ArrayLike) -> Gaussian:
+    """The same of embeddings [N, D]; where they are no more than dimensions, they are the root.
+
+    Raises:
+        UserError: There are fewer than two, or some number is not finite.
+    """
+    rows = as_rows(embeddings)
+    if not 2 <= len(rows) <= rows.shape[1]:
+        return decompose(measure_moments(rows))
+    mean = rows.mean(0)
+    root = (rows - mean).T / np.sqrt(len(rows) - 1)
+    return Gaussian(len(rows), mean, float(np.square(root).sum()), root, None)
+
+
 def frechet_distance_of_samples(
     reference: ArrayLike, generated: ArrayLike, *, refuse_singular: bool = False
 ) -> FrechetDistance:
@@ -112,7 +126,7 @@ def frechet_distance_of_samples(
     """
     first, second = as_rows(reference), as_rows(generated)
     _check(len(first), len(second), first.shape[1], second.shape[1], refuse_singular)
-    return _distance(_from_samples(first), _from_samples(second))
+    return _distance(decompose_samples(first), decompose_samples(second))
 
 
 def expected_bias(covariance: ArrayLike, n: int) -> float:
@@ -153,14 +167,6 @@ def _check(first_n: int, second_n: int, width: int, other: int, refuse_singular:
             expected=f"more than {width} embeddings on each side",
             change="Give more sounds, take the kernel distance, or accept the stated estimator.",
         )
-
-
-def _from_samples(rows: NDArray[np.float64]) -> Gaussian:
-    if len(rows) > rows.shape[1]:
-        return decompose(measure_moments(rows))
-    mean = rows.mean(0)
-    root = (rows - mean).T / np.sqrt(len(rows) - 1)
-    return Gaussian(len(rows), mean, float(np.square(root).sum()), root, None)
 
 
 def _distance(first: Gaussian, second: Gaussian) -> FrechetDistance:

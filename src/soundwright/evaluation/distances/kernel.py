@@ -15,7 +15,7 @@ median is exact and found by its bits, 16 at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,8 @@ TILE = 1024
 """Points of a side of a tile. Part of the result's last digits."""
 HELD = 1 << 20
 """So many distances may be in memory together."""
+STRIP = 1 << 18
+"""Kernels of a tile or strip, where a caller wants more of them than their mean."""
 
 KernelConvention = Literal["soundwright", "kadtk"]
 
@@ -91,8 +93,8 @@ def kernel_distance(
         )
     gamma = 1 / (2 * bandwidth**2 + SMALLEST)
     squared = (
-        _mean_within(first, gamma)
-        + _mean_within(second, gamma)
+        mean_within(first, gamma)
+        + mean_within(second, gamma)
         - 2 * _mean_between(first, second, gamma)
     )
     return KernelDistance(SCALE * squared, bandwidth, side, len(first), len(second))
@@ -132,6 +134,52 @@ def median_distance(embeddings: ArrayLike) -> float:
     return math.sqrt(np.asarray(prefix, np.int64).view(np.float64))
 
 
+def mean_within(rows: NDArray[np.float64], gamma: float) -> float:
+    """The mean of exp(-gamma d²) over pairs of different rows of [N, D]."""
+    sums = [float(np.exp(-gamma * squares).sum()) for squares in _pairs(rows)]
+    return 2 * math.fsum(sums) / (len(rows) * (len(rows) - 1))
+
+
+def mean_kernels(
+    first: NDArray[np.float64],
+    first_counts: Sequence[int],
+    second: NDArray[np.float64],
+    second_counts: Sequence[int],
+    gamma: float,
+) -> NDArray[np.float64]:
+    """[P, P'], the mean of exp(-gamma d²) between groups of rows; never whole in memory by rows.
+
+    Args:
+        first: [N, D], group by group.
+        first_counts: [P], rows of each group, at least 1.
+        second: [M, D].
+        second_counts: [P'].
+        gamma: 1 / 2σ².
+    """
+    means = np.zeros((len(first_counts), len(second_counts)))
+    owner = np.repeat(np.arange(len(first_counts)), first_counts)
+    starts = np.cumsum([0, *second_counts[:-1]])
+    size = max(1, STRIP // len(second))
+    for start in range(0, len(first), size):
+        place = slice(start, start + size)
+        kernel = np.exp(-gamma * _squared_distances(first[place], second))
+        np.add.at(means, owner[place], np.add.reduceat(kernel, starts, axis=1))
+    means /= np.array(second_counts)
+    means /= np.array(first_counts)[:, None]
+    return means
+
+
+def kernel_tiles(
+    rows: NDArray[np.float64], gamma: float
+) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+    """exp(-gamma d²) among [N, D], in tiles on and above the diagonal, with their places."""
+    size = math.isqrt(STRIP)
+    places = [slice(start, start + size) for start in range(0, len(rows), size)]
+    for number, one in enumerate(places):
+        for other in places[number:]:
+            yield one, other, np.exp(-gamma * _squared_distances(rows[one], rows[other]))
+
+
 def _squared_distances(
     first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -150,11 +198,6 @@ def _pairs(rows: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
         yield _squared_distances(tile, tile)[np.triu_indices(len(tile), 1)]
         for other in tiles[number + 1 :]:
             yield _squared_distances(tile, other).ravel()
-
-
-def _mean_within(rows: NDArray[np.float64], gamma: float) -> float:
-    sums = [float(np.exp(-gamma * squares).sum()) for squares in _pairs(rows)]
-    return 2 * math.fsum(sums) / (len(rows) * (len(rows) - 1))
 
 
 def _mean_between(first: NDArray[np.float64], second: NDArray[np.float64], gamma: float) -> float:

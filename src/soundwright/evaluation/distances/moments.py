@@ -113,6 +113,17 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
     return Moments(n, first.mean + step * (second.n / n), scatter)
 
 
+def round_moments(moments: Moments) -> Moments:
+    """Mean and covariance rounded to float32, as Google's code for FAD keeps them.
+
+    Raises:
+        UserError: There is only one embedding.
+    """
+    covariance = moments.covariance.astype(np.float32).astype(np.float64)
+    mean = moments.mean.astype(np.float32).astype(np.float64)
+    return Moments(moments.n, mean, covariance * (moments.n - 1))
+
+
 def cut_blocks(
     pieces: Iterable[ArrayLike], rows: int = BLOCK_ROWS
 ) -> Iterator[NDArray[np.float64]]:

@@ -19,6 +19,7 @@ from scipy.linalg import eigh, eigvalsh
 
 from soundwright.core.errors import UserError
 from soundwright.core.seeding import numpy_stream
+from soundwright.evaluation.distances.moments import BLOCK_ROWS
 from soundwright.evaluation.statistics.intervals import (
     LEVEL,
     Interval,
@@ -61,11 +62,18 @@ class DrawnFrechet:
             )
         for values, name in ((X, "Embeddings"), (C, "The reference's covariance")):
             refuse_unfinite(values, name)
-        self.centred = X - middle
-        self.squares = (self.centred**2).sum(axis=1)
-        self.reference_trace = float(np.trace(C))
         values, vectors = eigh(C)
-        self.rooted = self.centred @ (vectors * np.sqrt(values.clip(0))) @ vectors.T
+        scaled = vectors * np.sqrt(values.clip(0))
+        self.reference_trace = float(np.trace(C))
+        self.sums = np.zeros((int(self.clips.max(initial=0)) + 1, X.shape[1]))
+        self.squares = np.empty(len(X))
+        self.rooted = np.empty_like(X)
+        for start in range(0, len(X), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            centred = X[block] - middle
+            np.add.at(self.sums, self.clips[block], centred)
+            self.squares[block] = (centred**2).sum(axis=1)
+            self.rooted[block] = centred @ scaled @ vectors.T
         narrow = DRAWN_SHARE * len(X) <= X.shape[1]
         self.kernel = self.rooted @ self.rooted.T if narrow else None
 
@@ -73,7 +81,7 @@ class DrawnFrechet:
         """The distance where clip i stands `counts[i]` times in the sample; counts are [N]."""
         weights = counts[self.clips]
         total = float(weights.sum())
-        mean = weights @ self.centred / total
+        mean = counts @ self.sums / total
         square = float(mean @ mean)
         trace = (float(weights @ self.squares) - total * square) / (total - 1)
         scatter = self._scatter(weights, total)
@@ -88,7 +96,9 @@ class DrawnFrechet:
         scale = np.sqrt(kept)
         if self.kernel is None:
             mean = weights @ self.rooted / total
-            rows = scale[:, None] * (self.rooted[drawn] - mean)
+            rows = self.rooted[drawn]
+            rows -= mean
+            rows *= scale[:, None]
             return rows.T @ rows
         kernel = self.kernel[np.ix_(drawn, drawn)]
         shift = kernel @ kept / total
@@ -126,6 +136,7 @@ def frechet_interval(
     """
     labels, index = number_clips(clips)
     system = DrawnFrechet(embeddings, index, mean, covariance)
+    del embeddings  # where nobody else has them, they need not be there for all draws
     replicates = np.array([system.distance(counts) for counts in every_draw(labels, draws, seed)])
     estimate = system.distance(np.ones(len(labels)))
     return interval_of(replicates, estimate, len(labels), method="shifted", level=level)
