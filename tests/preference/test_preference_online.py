@@ -43,10 +43,11 @@ def finished(place):
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """Hashes of all that a loop makes, without logs and without what names its own folder."""
+    """Hashes of sounds and weights; a cache's file names its entries in an order of its own."""
     kinds = (".wav", ".safetensors")
     found = [path for path in folder.rglob("*") if path.suffix in kinds]
-    return {str(path.relative_to(folder)): hash_file(path) for path in sorted(found)}
+    kept = [path for path in sorted(found) if "reference" not in path.parts]
+    return {str(path.relative_to(folder)): hash_file(path) for path in kept}
 
 
 def test_each_round_begins_with_the_model_of_the_one_before(place, finished):

@@ -1,1 +1,1 @@
-"""Preference data as Tango 2 makes it: captions, perturbations, rollouts, judges, pairs."""
+"""Pairs of a model's own sounds, as Tango 2 makes them, and the training of models on them."""
