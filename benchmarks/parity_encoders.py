@@ -12,6 +12,7 @@ not in FOLDER, or cannot be imported, is said so.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,6 +30,14 @@ from soundwright.audio.mel import LogMel
 from soundwright.scorers.clap import front_end
 from soundwright.scorers.clap_weights import FRONT_END, model_of
 from soundwright.scorers.cnn14 import VARIANTS, load_cnn14
+from soundwright.scorers.openl3 import OpenL3Network, load_openl3
+from soundwright.scorers.openl3_weights import (
+    LAYERS,
+    WIDTH,
+    Bands,
+    convolution_name,
+    norm_name,
+)
 from soundwright.scorers.passt import MEL as PASST_MEL
 from soundwright.scorers.passt import load_passt
 from soundwright.scorers.vggish import MEL as VGGISH_MEL
@@ -114,6 +123,74 @@ def compare_passt() -> Pairs:
         logits, embeddings = original(mel[:, None])
     yield "embeddings", embeddings, ours.embeddings
     yield "logits", logits, ours.logits
+
+
+def compare_torchopenl3(bands: Bands) -> Pairs:
+    """Front end and embeddings of a sound of one second, with the mel bands of its librosa."""
+    from torchopenl3.core import get_audio_embedding
+    from torchopenl3.models import PytorchOpenl3
+    from torchopenl3.utils import preprocess_audio_batch
+
+    sound = waveform("openl3", 48000)
+    original: Any = PytorchOpenl3("env", f"mel{bands}", WIDTH).eval()
+    fill_openl3(original)
+    windows = preprocess_audio_batch(sound[None], 48000, hop_size=0.5)
+    encoder = load_as_published(
+        original.state_dict(),
+        lambda weights: load_openl3("torchopenl3", "env", bands, weights=weights),
+    )
+    network = OpenL3Network("torchopenl3", bands)
+    network.bands.copy_(original.speclayer.mel_basis)
+    yield "front end", original.speclayer(windows)[..., 0], network.decibels(windows[:, 0])
+    theirs, _ = get_audio_embedding([sound], 48000, model=original, hop_size=0.5)
+    yield "embeddings", theirs[0], encoder.encode([sound])[0].embeddings
+
+
+def compare_openl3(bands: Bands) -> Pairs:
+    """Front end and embeddings of openl3 itself, from a file of weights as Keras writes it."""
+    # The version of Keras that openl3 was written for; needs the package tf_keras.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import openl3.core
+    from openl3.models import AUDIO_MODELS, load_audio_embedding_model_from_path
+
+    sound = waveform("openl3", 48000)
+    network = OpenL3Network("openl3", bands)
+    fill_openl3(network)
+    original: Any = AUDIO_MODELS[f"mel{bands}"]()
+    learnt = [layer for layer in original.layers if layer.weights]
+    names = [
+        name
+        for number in range(1, LAYERS + 1)
+        for name in (norm_name(number), convolution_name(number))
+    ]
+    for layer, name in zip(learnt, names, strict=True):
+        tensors = [
+            *network.get_submodule(name).parameters(),
+            *network.get_submodule(name).buffers(),
+        ]
+        arrays = [tensor.numpy() for tensor in tensors if tensor.ndim]
+        layer.set_weights([a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for a in arrays])
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / f"openl3_audio_mel{bands}_env.h5")
+        original.save_weights(path)
+        encoder = load_openl3("openl3", "env", bands, weights=path)
+        model = load_audio_embedding_model_from_path(path, f"mel{bands}", WIDTH)
+    windows = openl3.core.preprocess_audio(sound.numpy(), 48000, hop_size=0.5)
+    front = torch.tensor(original.layers[1](windows).numpy())[..., 0]
+    yield "front end", front, network.decibels(torch.tensor(windows[:, 0]))
+    theirs, _ = openl3.core.get_audio_embedding(
+        sound.numpy(), 48000, model=model, hop_size=0.5, verbose=False
+    )
+    yield "embeddings", torch.tensor(theirs), encoder.encode([sound])[0].embeddings
+
+
+def fill_openl3(network: Any) -> None:
+    """Fill what a network of OpenL3 has learnt; its front end stays."""
+    front = ("speclayer.", "bands")
+    learnt = {
+        name: tensor for name, tensor in network.state_dict().items() if not name.startswith(front)
+    }
+    network.load_state_dict(fill(learnt, DEEP_GAIN), strict=False)
 
 
 def compare_clap(*, fusion: bool) -> Pairs:
@@ -209,6 +286,10 @@ NETWORKS = {
     "cnn14-32k": _panns("cnn14-32k", "Cnn14"),
     "wavegram-logmel-cnn14": _panns("wavegram-logmel-cnn14", "Wavegram_Logmel_Cnn14"),
     "passt": Original("passt_hear21", (".",), compare_passt),
+    "openl3-mel128": Original("openl3", (".",), lambda: compare_openl3(128)),
+    "openl3-mel256": Original("openl3", (".",), lambda: compare_openl3(256)),
+    "torchopenl3-mel128": Original("torchopenl3", (".",), lambda: compare_torchopenl3(128)),
+    "torchopenl3-mel256": Original("torchopenl3", (".",), lambda: compare_torchopenl3(256)),
     "clap": Original("CLAP", ("src/laion_clap",), lambda: compare_clap(fusion=False)),
     "clap-fusion": Original("CLAP", ("src/laion_clap",), lambda: compare_clap(fusion=True)),
 }
