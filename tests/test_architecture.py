@@ -37,14 +37,21 @@ SURFACE = {
     "recipes list": "--json",
     "recipes show": "RECIPE --set --json",
     "recipes diff": "RECIPE RECIPE --json",
+    "prefer captions": "FILE --out --clusters --each --encoder --split --seed --device --json",
+    "prefer perturb": "CAPTIONS --out --chat --chat-model --on-failure --strategies "
+    "--count --seed --set --json",
+    "prefer rollout": "CAPTIONS --out --model --adapter --perturbed --strategies "
+    "--duration --cfg-scale --seed --set --device --json",
+    "prefer pair": "ROLLOUTS --out --thresholds --judge --set --device --json",
+    "prefer stats": "PAIRS --json",
+    "prefer train": "PAIRS --recipe --model --set --resume --accept-changes --out --json",
+    "prefer loop": "RECIPE --set --out --json",
     "sweep list": "--json",
     "sweep plan": "TABLE --recipe --seeds --row --set --out --json",
     "sweep run": "TABLE --recipe --seeds --row --set --out --json",
     "sweep table": "DIR --json",
     "scenes prompts": "--out --labels --axes --number --pairs --duration --seed --recordings "
     "--split --json",
-    "prefer train": "PAIRS --recipe --model --set --resume --accept-changes --out --json",
-    "prefer loop": "RECIPE --set --out --json",
     "scenes render": "BENCHMARK --out --faults --recordings --split --json",
     "scenes score": "BENCHMARK FOLDER --out --against --judge --recordings --split --json",
     "scenes published": "PROMPTS SOUNDS --task --truth --json",
