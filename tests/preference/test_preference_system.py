@@ -1,6 +1,7 @@
 """Recipes of alignment, run whole: model folders like the base's, rewards, kills, refusals."""
 
 import itertools
+import json
 import os
 import signal
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from preference_models import make_pairs, write_token_model
+from typer.testing import CliRunner
 
 import soundwright
 from forks import Fork
 from latent_models import write_latent_model
+from soundwright.cli.main import app
 from soundwright.core.errors import CheckpointError, ConfigError, UserError
 from soundwright.core.files import hash_file, read_json
 from soundwright.pipelines.models import read_part, read_record, verify_model, write_model
@@ -60,6 +63,21 @@ def test_an_aligned_model_is_a_folder_like_its_base_with_one_part_changed(part, 
     assert f"Aligned from {base.name} ({base.hash}, Apache-2.0)." in card
     model = soundwright.load(trained.model)
     assert torch.isfinite(model.generate("rain", seed=1)[0].samples).all()
+
+
+def test_the_command_aligns_and_says_what_came_of_it(place, tmp_path):
+    words = ["prefer", "train", place / "pairs", "--recipe", "prefer-lm-tiny", "--model"]
+    more = [place / "lm", "--set", "training.steps=2", "--out", tmp_path / "run", "--json"]
+    result = CliRunner().invoke(app, [str(word) for word in (*words, *more)])
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert (said["recipe"], said["steps"]) == ("prefer-lm-tiny", 2)
+    assert verify_model(Path(said["model"])).recipe["pairs"] == str(place / "pairs")
+    shown = CliRunner().invoke(app, ["recipes", "show", "tango2", "--json"])
+    assert json.loads(shown.stdout)["recipe"]["loss"]["beta"] == 2000
+    refused = CliRunner().invoke(app, ["prefer", "loop", "prefer-lm-tiny"])
+    assert refused.exit_code == 2
+    assert "has no loop" in refused.stderr
 
 
 @pytest.mark.parametrize("part", RECIPES)
