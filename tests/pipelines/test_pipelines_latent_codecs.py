@@ -16,7 +16,9 @@ SOUND = 0.1 * torch.randn(2, 1, 5000, generator=torch_stream(0, "sound"))
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The finished run of mel-vocoder-tiny, which trains its autoencoder on the way."""
-    return train_recipe("mel-vocoder-tiny", out=tmp_path_factory.mktemp("mel") / "run").model.parent
+    given = ["data.scenes.clips=6", "data.scenes.validation=2"]
+    run = tmp_path_factory.mktemp("mel") / "run"
+    return train_recipe("mel-vocoder-tiny", given, out=run).model.parent
 
 
 def test_a_run_leaves_a_whole_latent_codec(run):
