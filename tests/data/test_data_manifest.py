@@ -132,8 +132,14 @@ def test_another_file_is_no_manifest(tmp_path, content):
 def test_missing_and_folder_are_named(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_manifest(tmp_path / "no.jsonl")
-    with pytest.raises(UserError, match="folder"):
+    with pytest.raises(UserError, match=r"is a folder without manifest\.jsonl"):
         read_manifest(tmp_path)
+
+
+def test_a_folder_stands_for_the_manifest_in_it(make_corpus, tmp_path):
+    corpus = make_corpus([1000, 2000])
+    write_manifest(tmp_path / "manifest.jsonl", corpus)
+    assert read_manifest(tmp_path) == read_manifest(tmp_path / "manifest.jsonl")
 
 
 def test_a_line_that_is_not_json_is_named(written):

@@ -22,11 +22,10 @@ from soundwright.core.protocols import LatentCodec, TokenCodec
 from soundwright.core.records import Clip, Mixture
 from soundwright.data.bad_clips import BadClips
 from soundwright.data.journal import FrameJournal, journal_path, other_store
-from soundwright.data.manifest import Manifest, read_clip, write_manifest
+from soundwright.data.manifest import MANIFEST_NAME, Manifest, read_clip, write_manifest
 from soundwright.data.prefetch import compute_in_order
 from soundwright.data.store import (
     INDEX_NAME,
-    MANIFEST_NAME,
     FrameInfo,
     FrameStore,
     Skipped,

@@ -25,6 +25,7 @@ from soundwright.core.files import open_atomic
 from soundwright.core.records import Clip, Location, Mixture, Record
 
 VERSION = 1
+MANIFEST_NAME = "manifest.jsonl"
 MISSING_TAIL_S = 0.05
 """A file may end this much before the manifest says; codecs pad and trim by less."""
 
@@ -70,13 +71,15 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read and validate a manifest.
+    """Read and validate a manifest, given by its path or by that of its folder.
 
     Raises:
         UserError: The file is missing, is no manifest, is newer than this version, repeats an
             id, or has records that do not hold; the message names line and key.
     """
     path = Path(path)
+    if (path / MANIFEST_NAME).is_file():
+        path = path / MANIFEST_NAME
     try:
         with path.open(encoding="utf-8") as file:
             lines = enumerate(file, start=1)
@@ -86,7 +89,7 @@ def read_manifest(path: Path) -> Manifest:
         raise UserError(f"The manifest {path} does not exist.") from error
     except IsADirectoryError as error:
         raise UserError(
-            f"{path} is a folder.", expected="a manifest, such as " + str(path / "manifest.jsonl")
+            f"{path} is a folder without {MANIFEST_NAME}.", expected="a manifest, or its folder"
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file: {error}.", expected="a manifest") from error

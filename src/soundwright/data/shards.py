@@ -26,6 +26,7 @@ from soundwright.core.progress import Meter
 from soundwright.core.records import Clip, Location, Mixture
 from soundwright.data.bad_clips import BadClips
 from soundwright.data.manifest import (
+    MANIFEST_NAME,
     Header,
     Manifest,
     clip_bytes,
@@ -35,7 +36,6 @@ from soundwright.data.manifest import (
 )
 from soundwright.data.prefetch import compute_in_order
 
-MANIFEST_NAME = "manifest.jsonl"
 TAIL_S = 1e-3
 """A clip that ends this close to its file's end is the whole file."""
 

@@ -24,11 +24,10 @@ from torch import Tensor
 from soundwright.core.errors import UserError
 from soundwright.core.files import read_json, write_json
 from soundwright.core.records import Record
-from soundwright.data.manifest import Manifest, read_manifest
+from soundwright.data.manifest import MANIFEST_NAME, Manifest, read_manifest
 
 VERSION = 1
 INDEX_NAME = "index.json"
-MANIFEST_NAME = "manifest.jsonl"
 
 
 class FrameInfo(Record):

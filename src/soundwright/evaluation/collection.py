@@ -17,10 +17,8 @@ from soundwright.audio.files import READABLE, read, read_metadata
 from soundwright.audio.sound import Sound
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.records import Clip
-from soundwright.data.manifest import Manifest, clip_path, read_clip, read_manifest
+from soundwright.data.manifest import MANIFEST_NAME, Manifest, clip_path, read_clip, read_manifest
 from soundwright.data.selection import Selection, select_clips
-
-MANIFEST_NAME = "manifest.jsonl"
 
 
 @dataclass(frozen=True)

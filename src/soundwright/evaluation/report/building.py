@@ -9,7 +9,8 @@ from pathlib import Path
 from string import Template
 
 from soundwright.core.files import write_text
-from soundwright.evaluation.collection import MANIFEST_NAME, Collection
+from soundwright.data.manifest import MANIFEST_NAME
+from soundwright.evaluation.collection import Collection
 from soundwright.evaluation.controls import CONTROLS
 from soundwright.evaluation.gate import Verdict, is_worse
 from soundwright.evaluation.report.charts import draw_histogram

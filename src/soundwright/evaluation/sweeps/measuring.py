@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from soundwright.core.files import cache_folder
-from soundwright.data.manifest import Manifest, relocated, write_manifest
-from soundwright.evaluation.collection import MANIFEST_NAME, Collection, read_collection
+from soundwright.data.manifest import MANIFEST_NAME, Manifest, relocated, write_manifest
+from soundwright.evaluation.collection import Collection, read_collection
 from soundwright.evaluation.evaluating import evaluate
 from soundwright.evaluation.metrics import DEFAULT, choose_metrics
 from soundwright.evaluation.results import RESULTS_FILE, write_results
