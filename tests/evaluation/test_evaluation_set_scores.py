@@ -95,6 +95,7 @@ def test_a_streamed_frechet_distance_is_that_of_all_windows_together(
     made, real = normal(clips, 3, 12) * 1.5 + 2, normal(real_clips, 3, 12, name="real") + 2
     monkeypatch.setattr(cache, "HELD_BYTES", 4000)
     monkeypatch.setattr(set_scores, "FRECHET_DRAWS", 20)
+    monkeypatch.setattr(set_scores, "FEWEST_PER_DIMENSION", 0)
     found = set_scores.measure_fd(describe(tmp_path, made, real))
     windows, reference = (side.reshape(-1, 12).astype(np.float64) for side in (made, real))
     literal = frechet_distance_of_samples(reference, windows)
@@ -142,3 +143,20 @@ def test_embeddings_are_read_again_when_few_may_stay(tmp_path, monkeypatch):
         pack.unlink()
     with pytest.raises(UserError, match="removed from the cache, or damaged, while"):
         few["m000"]
+
+
+@pytest.mark.parametrize(("scale", "has_interval"), [(1.0, False), (0.1, True)])
+def test_an_interval_of_a_distance_is_withheld_where_sounds_vary_in_too_many_ways(
+    tmp_path, scale, has_interval
+):
+    """Thirty sounds of one window; all but two of their ten directions are made smaller."""
+    shape = np.r_[1.0, 1.0, np.full(8, scale)].astype(np.float32)
+    made, real = normal(30, 1, 10) * shape, normal(60, 1, 10, name="real") * shape
+    found = set_scores.measure_fd(describe(tmp_path, made, real))
+    variances = np.linalg.eigvalsh(np.cov(real[:, 0].astype(np.float64).T))
+    directions = float(variances.sum() ** 2 / (variances**2).sum())
+    moments = accumulate_moments(list(real))
+    assert moments.effective_dimension == pytest.approx(directions)
+    assert (4 * directions <= 30) is has_interval
+    assert (found.interval() is not None) is has_interval
+    assert ("No interval" in found.remark) is not has_interval

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from soundwright.evaluation.distances.extrapolation import extrapolate_frechet
@@ -30,6 +32,9 @@ from soundwright.evaluation.statistics.kernel_bootstrap import tiled_kernel_inte
 WIDE = 256
 """A replicate of a Fréchet distance is an eigenvalue problem; from this size on fewer are drawn."""
 WIDE_DRAWS = 200
+FEWEST_PER_DIMENSION = 4
+"""Groups for each direction in which the references vary. With fewer, a distance is mostly bias,
+and its interval held the truth in 80 of 100 simulated studies where it should have in 95."""
 
 
 def measure_fd(heard: Described, convention: str = "soundwright") -> Measured:
@@ -55,16 +60,29 @@ def measure_fd(heard: Described, convention: str = "soundwright") -> Measured:
     rounded = "; moments rounded to float32" if convention == "google" else ""
     groups = np.repeat([sample.group for sample in samples], made.counts())
     size = min(generated.n, reference.width)
+    count, directions = len(set(groups)), reference.effective_dimension
+    is_withheld = count < FEWEST_PER_DIMENSION * directions
 
     def bootstrap() -> Interval | None:
-        if len(set(groups)) < 2:
+        if count < 2 or is_withheld:
             return None
         draws = FRECHET_DRAWS if size < WIDE else WIDE_DRAWS
         return frechet_interval(
             made.stack(), groups, reference.mean, reference.covariance, draws=draws
         )
 
-    is_singular = "singular" in distance.estimator
+    remarks: list[str] = []
+    if "singular" in distance.estimator:
+        remarks.append(
+            "Fewer embeddings than dimensions: much too large, and only comparable with the same "
+            "numbers of sounds."
+        )
+    if is_withheld:
+        needed = math.ceil(FEWEST_PER_DIMENSION * directions)
+        remarks.append(
+            f"No interval: the references vary in {directions:.0f} directions, for which {needed} "
+            f"sounds of different prompts are needed; there are {count}."
+        )
     return Measured(
         value=distance.value,
         estimator=f"{distance.estimator}{rounded}",
@@ -74,10 +92,7 @@ def measure_fd(heard: Described, convention: str = "soundwright") -> Measured:
         generated_clips=len(made),
         reference_clips=len(real),
         interval=bootstrap,
-        remark="Fewer embeddings than dimensions: much too large, and only comparable with the "
-        "same numbers of sounds."
-        if is_singular
-        else "",
+        remark=" ".join(remarks),
     )
 
 

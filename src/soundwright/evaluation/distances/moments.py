@@ -55,6 +55,15 @@ class Moments:
             )
         return self.scatter / (self.n - 1)
 
+    @property
+    def effective_dimension(self) -> float:
+        """In how many directions embeddings vary: (Σ λ)² / Σ λ² over the variances λ, 1 to D.
+
+        D where all are alike; 0 where nothing varies.
+        """
+        squares = float((self.scatter**2).sum())
+        return float(np.trace(self.scatter)) ** 2 / squares if squares else 0.0
+
 
 def as_rows(embeddings: ArrayLike) -> NDArray[np.float64]:
     """Embeddings as [N, D] float64.
