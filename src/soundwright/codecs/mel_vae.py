@@ -7,7 +7,6 @@ are 8 x 256 x 16 latents.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from soundwright.audio.mel import PRESETS, LogMel, MelConfig
 from soundwright.core.config import Config
-from soundwright.core.errors import UserError
+from soundwright.core.extras import load_diffusers
 from soundwright.core.protocols import Posterior
 from soundwright.core.seeding import initialising
 
@@ -124,13 +123,7 @@ class MelVae(nn.Module):
 
 def _build_network(config: MelVaeConfig) -> Any:
     """The `AutoencoderKL`, with initial weights."""
-    try:
-        diffusers = importlib.import_module("diffusers")
-    except ImportError as error:
-        raise UserError(
-            "Variational autoencoders of spectrograms need the package diffusers.",
-            change='pip install "soundwright[diffusion]"',
-        ) from error
+    diffusers = load_diffusers()
     levels, channels = len(config.widths), config.patch**2
     return diffusers.AutoencoderKL(
         in_channels=channels,

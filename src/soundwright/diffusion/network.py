@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
+from soundwright.core.extras import load_diffusers
 from soundwright.core.seeding import initialising
-from soundwright.diffusion.library import load_diffusers
 from soundwright.diffusion.noise import NoiseConfig
 from soundwright.diffusion.process import ProcessConfig, build_process
 
@@ -105,9 +105,9 @@ class LatentUnet(nn.Module):
         super().__init__()
         self.config = config
         self.process = build_process(config.process)
-        library = load_diffusers()
+        diffusers = load_diffusers()
         with initialising(seed, "unet"):
-            self.unet = library.UNet2DConditionModel(**config.diffusers_config())
+            self.unet = diffusers.UNet2DConditionModel(**config.diffusers_config())
             self.text_projection: nn.Module = (
                 nn.Linear(config.text_width, config.cross_width)
                 if config.text_width != config.cross_width

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from soundwright.core.errors import UserError
-from soundwright.diffusion.library import load_diffusers
+from soundwright.core.extras import load_diffusers
 from soundwright.diffusion.noise import NoiseConfig
 
 Sampler = Literal["ddpm", "ddim", "dpm++", "unipc", "euler", "midpoint"]
@@ -55,7 +55,7 @@ def build_scheduler(name: Sampler, config: NoiseConfig, steps: int, spacing: Spa
             f"{steps} sampling steps are more than the model was trained on.",
             expected=f"1 to {config.steps}",
         )
-    library = load_diffusers()
+    diffusers = load_diffusers()
     # diffusers computes the same betas in fp32; here they are rounded once.
     begin, end = config.beta_start**0.5, config.beta_end**0.5
     betas = torch.linspace(begin, end, config.steps, dtype=torch.float64).square()
@@ -65,12 +65,12 @@ def build_scheduler(name: Sampler, config: NoiseConfig, steps: int, spacing: Spa
         "prediction_type": "v_prediction" if config.prediction == "v" else "epsilon",
     }
     if name == "ddpm":
-        scheduler = library.DDPMScheduler(**common, clip_sample=False)
+        scheduler = diffusers.DDPMScheduler(**common, clip_sample=False)
     elif name == "unipc":
-        scheduler = library.UniPCMultistepScheduler(**common)
+        scheduler = diffusers.UniPCMultistepScheduler(**common)
     else:
         order = 1 if name == "ddim" else 2
-        scheduler = library.DPMSolverMultistepScheduler(
+        scheduler = diffusers.DPMSolverMultistepScheduler(
             **common, solver_order=order, algorithm_type="dpmsolver++"
         )
     scheduler.set_timesteps(steps)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from soundwright.codecs.mel_codec import MelCodec
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import ConfigError, UserError
-from soundwright.core.files import cache_folder
 from soundwright.core.protocols import TextEncoder
-from soundwright.core.records import Clip
 from soundwright.data.encoding import identify_codec
 from soundwright.data.frame_segments import LatentSegments
 from soundwright.data.latents import encode_latents
@@ -22,8 +17,9 @@ from soundwright.data.mixtures import add_mixtures
 from soundwright.data.store import LatentStore
 from soundwright.diffusion.network import LatentUnet
 from soundwright.diffusion.task import DiffusionTask
+from soundwright.pipelines.captioned import cut_frames, open_text_encoder
 from soundwright.pipelines.cards import write_card
-from soundwright.pipelines.corpora import draw_weights, gather_corpus, split_corpus
+from soundwright.pipelines.corpora import gather_corpus, split_corpus
 from soundwright.pipelines.diffusion_recipe import DiffusionRecipe
 from soundwright.pipelines.jobs import Job, Workplace, run_job
 from soundwright.pipelines.latent_rendering import LatentRenderer
@@ -33,9 +29,6 @@ from soundwright.pipelines.models import write_model as write_folder
 from soundwright.pipelines.parts import load_latent_codec, load_part
 from soundwright.pipelines.recipe import compose_recipe
 from soundwright.pipelines.vocoder_system import VocoderRecipe, prepare_vocoder
-from soundwright.text.cache import CachedTextEncoder
-from soundwright.text.encoders import load_text_encoder
-from soundwright.text.preparation import PreparationConfig, draw_text
 from soundwright.training.checkpoints import read_weights
 
 
@@ -46,28 +39,21 @@ def prepare_diffusion(recipe: DiffusionRecipe, place: Workplace) -> Job[Any]:
     """
     # What can be wrong is found out before hours go into the codec.
     device = choose_device(recipe.training.device)
-    encoder = CachedTextEncoder(
-        load_text_encoder(recipe.text.encoder, device), cache_folder() / "text", device
-    )
+    encoder = open_text_encoder(recipe.text, device)
     seed = recipe.training.seed
     network = _build_network(recipe)
     task = DiffusionTask(network, encoder, recipe.task, seed)
     codec, record = _find_codec(recipe, place)
     store = _find_latents(recipe, codec, place)
-    train, validation = split_corpus(recipe.data, store.manifest)
-    text = functools.partial(_draw_text, recipe.text.preparation)
-    batches = LatentSegments(
+    captioned = cut_frames(
+        LatentSegments,
         store,
+        store.manifest,
+        recipe.data,
         recipe.segments,
-        seed=seed,
-        clips=train.clips,
-        weights=draw_weights(recipe.data, train.clips),
-        text=text,
+        recipe.text.preparation,
+        seed,
     )
-    held_out = None
-    if validation is not None:
-        still = recipe.segments.model_copy(update={"shuffle": False, "crop": "start"})
-        held_out = LatentSegments(store, still, seed=seed, clips=validation.clips, text=text)
 
     def save(checkpoint: Path, folder: Path) -> None:
         weights, _ = read_weights(checkpoint, "unet")
@@ -85,13 +71,13 @@ def prepare_diffusion(recipe: DiffusionRecipe, place: Workplace) -> Job[Any]:
             settings={"text": recipe.text.plain(), "generation": recipe.generation.plain()},
             recipe=recipe.plain(),
             licence=recipe.licence,
-            card=_write_card(recipe, network, codec, train, encoder),
+            card=_write_card(recipe, network, codec, captioned.clips, encoder),
             storage=recipe.storage,
         )
 
     renderer = LatentRenderer(network, codec, encoder, recipe.text.preparation)
     hooks = (LatentSamples(recipe.samples, recipe.generation, renderer),)
-    return Job(task, batches, held_out, save, hooks)
+    return Job(task, captioned.batches, captioned.validation, save, hooks)
 
 
 def _build_network(recipe: DiffusionRecipe) -> LatentUnet:
@@ -146,10 +132,6 @@ def _find_latents(recipe: DiffusionRecipe, codec: MelCodec, place: Workplace) ->
             f"{recipe.from_model or recipe.codec.model}.",
         )
     return store
-
-
-def _draw_text(preparation: PreparationConfig, clip: Clip, stream: np.random.Generator) -> str:
-    return draw_text(clip, preparation, stream)
 
 
 def _write_card(

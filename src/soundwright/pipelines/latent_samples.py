@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from soundwright.audio.files import write
-from soundwright.audio.loudness import is_silent
 from soundwright.audio.sound import Sound
 from soundwright.core.protocols import TrainingTask
 from soundwright.pipelines.latent_rendering import LatentRenderer
-from soundwright.pipelines.samples import SampleConfig
+from soundwright.pipelines.samples import SampleConfig, write_samples
 from soundwright.pipelines.settings import LatentGenerationConfig
 
 
@@ -36,13 +34,10 @@ class LatentSamples:
         folder: Path,
     ) -> Mapping[str, float] | None:
         """Write the sounds of step `step` to `folder`."""
-        items = [(text, self._config.seed + i) for i, text in enumerate(self._config.prompts)]
-        latents = self._renderer.draw_latents(items, self._generation)
+        latents = self._renderer.draw_latents(self._config.items, self._generation)
         duration = self._generation.duration
         sounds = [
             Sound(self._renderer.finish(row, duration), self._renderer.sample_rate)
             for row in latents
         ]
-        for number, (sound, (text, _)) in enumerate(zip(sounds, items, strict=True)):
-            write(folder / f"{number:02d}.wav", sound, metadata={"title": text})
-        return {"silent_fraction": sum(is_silent(one.samples) for one in sounds) / len(sounds)}
+        return {"silent_fraction": write_samples(folder, self._config, sounds)}

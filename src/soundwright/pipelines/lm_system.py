@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from soundwright.core.devices import choose_device
 from soundwright.core.errors import ConfigError, UserError
-from soundwright.core.files import cache_folder
 from soundwright.core.protocols import TextEncoder
-from soundwright.core.records import Clip
 from soundwright.data.encoding import identify_codec
 from soundwright.data.frame_segments import TokenSegments
 from soundwright.data.manifest import Manifest
@@ -26,9 +22,10 @@ from soundwright.lm.model import AudioLm
 from soundwright.lm.task import LmTask
 from soundwright.nn.lora import add_lora
 from soundwright.pipelines.adapters import name_base, write_adapter
+from soundwright.pipelines.captioned import cut_frames, open_text_encoder
 from soundwright.pipelines.cards import write_card
 from soundwright.pipelines.codec_system import prepare_codec
-from soundwright.pipelines.corpora import draw_weights, gather_corpus, split_corpus
+from soundwright.pipelines.corpora import gather_corpus
 from soundwright.pipelines.jobs import Job, Workplace, run_job
 from soundwright.pipelines.lm_recipe import LmRecipe, read_codec_recipe
 from soundwright.pipelines.models import (
@@ -49,9 +46,7 @@ from soundwright.pipelines.parts import (
 from soundwright.pipelines.rendering import Renderer
 from soundwright.pipelines.samples import LmSamples
 from soundwright.pipelines.settings import GenerationConfig, TextConfig
-from soundwright.text.cache import CachedTextEncoder
-from soundwright.text.encoders import load_text_encoder
-from soundwright.text.preparation import PreparationConfig, draw_text, excluded_term
+from soundwright.text.preparation import excluded_term
 from soundwright.training.checkpoints import read_weights
 
 
@@ -62,32 +57,25 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
     """
     # What can be wrong is found out before hours go into the codec.
     device = choose_device(recipe.training.device)
-    encoder = CachedTextEncoder(
-        load_text_encoder(recipe.text.encoder, device), cache_folder() / "text", device
-    )
+    encoder = open_text_encoder(recipe.text, device)
     seed = recipe.training.seed
     lm = _build_lm(recipe)
     task = LmTask(lm, encoder, recipe.task, seed)
     codec, choice = _find_codec(recipe, place)
     store = _find_tokens(recipe, codec, place)
-    train, validation = split_corpus(recipe.data, _without_excluded(recipe, store.manifest))
-    text = functools.partial(_draw_text, recipe.text.preparation)
-    batches = TokenSegments(
+    captioned = cut_frames(
+        TokenSegments,
         store,
+        _without_excluded(recipe, store.manifest),
+        recipe.data,
         recipe.segments,
-        seed=seed,
-        clips=train.clips,
-        weights=draw_weights(recipe.data, train.clips),
-        text=text,
+        recipe.text.preparation,
+        seed,
     )
-    held_out = None
-    if validation is not None:
-        still = recipe.segments.model_copy(update={"shuffle": False, "crop": "start"})
-        held_out = TokenSegments(store, still, seed=seed, clips=validation.clips, text=text)
 
     def save(checkpoint: Path, folder: Path) -> None:
         weights, _ = read_weights(checkpoint, "lm")
-        card = _write_card(recipe, lm, codec, train, encoder)
+        card = _write_card(recipe, lm, codec, captioned.clips, encoder)
         if recipe.adapter is None:
             _write_whole(recipe, folder, weights, (choice, codec), card)
         else:
@@ -95,7 +83,7 @@ def prepare_lm(recipe: LmRecipe, place: Workplace) -> Job[Any]:
 
     renderer = Renderer(PlainEngine(lm), codec, encoder, recipe.text.preparation)
     hooks = (LmSamples(recipe.samples, _defaults(recipe), renderer),)
-    return Job(task, batches, held_out, save, hooks)
+    return Job(task, captioned.batches, captioned.validation, save, hooks)
 
 
 def share_tokens(recipe: LmRecipe, place: Workplace) -> tuple[str, ...]:
@@ -239,10 +227,6 @@ def _without_excluded(recipe: LmRecipe, corpus: Manifest) -> Manifest:
     return corpus.with_clips(
         clip for clip in corpus.clips if excluded_term(clip, preparation) is None
     )
-
-
-def _draw_text(preparation: PreparationConfig, clip: Clip, stream: np.random.Generator) -> str:
-    return draw_text(clip, preparation, stream)
 
 
 def _defaults(recipe: LmRecipe) -> GenerationConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from soundwright.audio.loudness import is_silent
 from soundwright.audio.sound import Sound
 from soundwright.core.config import Config
 from soundwright.core.protocols import TrainingTask
+from soundwright.pipelines.making import Item
 from soundwright.pipelines.rendering import Renderer
 from soundwright.pipelines.settings import GenerationConfig
 
@@ -30,6 +31,18 @@ class SampleConfig(Config):
         min_length=1,
     )
     seed: int = 0
+
+    @property
+    def items(self) -> list[Item]:
+        """Prompts with their seeds."""
+        return [(text, self.seed + number) for number, text in enumerate(self.prompts)]
+
+
+def write_samples(folder: Path, config: SampleConfig, sounds: Sequence[Sound]) -> float:
+    """Write a sound for each prompt, and tell which part of them is silent."""
+    for number, (sound, text) in enumerate(zip(sounds, config.prompts, strict=True)):
+        write(folder / f"{number:02d}.wav", sound, metadata={"title": text})
+    return sum(is_silent(sound.samples) for sound in sounds) / len(sounds)
 
 
 class LmSamples:
@@ -56,16 +69,15 @@ class LmSamples:
         folder: Path,
     ) -> Mapping[str, float] | None:
         """Write the sounds of step `step` to `folder`."""
-        items = [(text, self._config.seed + i) for i, text in enumerate(self._config.prompts)]
+        items = self._config.items
         tokens = self._renderer.draw_tokens(items, self._generation)
         sounds = [
             Sound(waveform.clone(), self._renderer.sample_rate)
             for waveform in self._renderer.decode(tokens)
         ]
-        for number, (sound, (text, _)) in enumerate(zip(sounds, items, strict=True)):
-            write(folder / f"{number:02d}.wav", sound, metadata={"title": text})
+        silent = write_samples(folder, self._config, sounds)
         distinct = [row.unique(dim=1).shape[1] / row.shape[1] for row in tokens.cpu()]
         return {
-            "silent_fraction": sum(is_silent(sound.samples) for sound in sounds) / len(sounds),
+            "silent_fraction": silent,
             "distinct_fraction": sum(distinct) / len(distinct),
         }

@@ -1,4 +1,4 @@
-"""The library diffusers, which is an extra: asked for when it is needed."""
+"""Packages that are extras: asked for when they are needed, by more rooms than one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from soundwright.core.errors import UserError
 
 
 def load_diffusers() -> Any:
-    """The module.
+    """The package diffusers.
 
     Raises:
         UserError: It is not installed.
