@@ -145,14 +145,15 @@ def test_embeddings_are_read_again_when_few_may_stay(tmp_path, monkeypatch):
         few["m000"]
 
 
+@pytest.mark.parametrize("measure", [set_scores.measure_fd, set_scores.measure_fd_inf])
 @pytest.mark.parametrize(("scale", "has_interval"), [(1.0, False), (0.1, True)])
 def test_an_interval_of_a_distance_is_withheld_where_sounds_vary_in_too_many_ways(
-    tmp_path, scale, has_interval
+    tmp_path, scale, has_interval, measure
 ):
     """Thirty sounds of one window; all but two of their ten directions are made smaller."""
     shape = np.r_[1.0, 1.0, np.full(8, scale)].astype(np.float32)
     made, real = normal(30, 1, 10) * shape, normal(60, 1, 10, name="real") * shape
-    found = set_scores.measure_fd(describe(tmp_path, made, real))
+    found = measure(describe(tmp_path, made, real))
     variances = np.linalg.eigvalsh(np.cov(real[:, 0].astype(np.float64).T))
     directions = float(variances.sum() ** 2 / (variances**2).sum())
     moments = accumulate_moments(list(real))

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigvalsh, get_lapack_funcs, svdvals
+from scipy.linalg import eigvalsh, get_blas_funcs, get_lapack_funcs, svdvals
 
 from soundwright.core.errors import UserError
 from soundwright.evaluation.distances.moments import Moments, as_rows, measure_moments
@@ -190,12 +190,14 @@ def _shared(first: Gaussian, second: Gaussian) -> float:
     smallest may drown in rounding. The product of all is known from the roots, and drowned ones
     would not give it.
     """
-    product = first.root.T @ second.root
-    if product.size == 0:
+    if 0 in (first.root.size, second.root.size):
         return 0.0
+    # NumPy brings a BLAS of its own, whose idle threads spin on and take the cores from SciPy's.
+    multiply, square = get_blas_funcs(("gemm", "syrk"), dtype=np.float64)
+    product = multiply(1.0, first.root, second.root, trans_a=True)
     if first.log_volume is not None and second.log_volume is not None:
-        gram = product @ product.T
-        squares = eigvalsh(gram, driver="evd", check_finite=False)
+        gram = square(1.0, product, lower=True)
+        squares = eigvalsh(gram, lower=True, driver="evd", check_finite=False)
         log_volume = first.log_volume + second.log_volume
         if squares[0] > 0 and abs(np.log(squares).sum() / 2 - log_volume) < AGREEMENT:
             return float(np.sqrt(squares).sum())
