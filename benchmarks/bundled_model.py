@@ -29,7 +29,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from near_copies import measure_false_alarms, measure_sensitivity
+from near_copies import Coder, measure_false_alarms, measure_sensitivity, open_coder
 from soundwright.audio.loudness import bandwidth, integrated_loudness, rms_db
 from soundwright.audio.sound import Sound
 from soundwright.core.records import Clip
@@ -37,7 +37,6 @@ from soundwright.data.importers.esc import import_esc
 from soundwright.data.manifest import Manifest, read_clip
 from soundwright.pipelines.generation import Model, load
 from soundwright.pipelines.models import CARD_FILE, find_model, write_card
-from soundwright.pipelines.parts import Codec, load_codec
 from soundwright.scorers.copies import CopyDetector, Reference
 from soundwright.scorers.tagger import Tagger, judge_folder
 from soundwright.synthesis.captions import class_prompts
@@ -81,14 +80,14 @@ def main() -> None:
     options = read_options()
     folder = find_model(options.model)
     model = load(options.model)
-    codec, _, _ = load_codec(options.model)
+    coder, _ = open_coder(options.model)
     judge = Tagger.load(options.judge)
     recordings = import_esc(options.recordings, subset="esc10").manifest
     train = [clip for clip in recordings.clips if is_shippable(clip) and clip.split != "fold4"]
     held_out = [clip for clip in recordings.clips if clip.split == "fold4"]
 
     results: dict[str, Any] = {"model": model.name, "model_hash": model.hash, "judge": judge.name}
-    results["held_out"] = measure_held_out(judge, codec, recordings, held_out)
+    results["held_out"] = measure_held_out(judge, coder, recordings, held_out)
     report(results["held_out"])
     waveforms = {label: make(model, clause(label), SAMPLES_A_CLASS) for label in LABELS}
     results["class_prompts"] = measure_classes(judge, waveforms)
@@ -96,7 +95,7 @@ def main() -> None:
     reworded = {label: make(model, OTHER_WORDS[label], SAMPLES_A_CLASS) for label in LABELS}
     results["other_words"] = measure_classes(judge, reworded)
     report(results["other_words"])
-    results["near_copies"] = measure_copies(waveforms, recordings, train, codec)
+    results["near_copies"] = measure_copies(waveforms, recordings, train, coder)
     report(results["near_copies"])
     results["levels"] = measure_levels(waveforms, recordings, held_out)
     report(results["levels"])
@@ -147,14 +146,11 @@ def read_waveform(recordings: Manifest, clip: Clip) -> Tensor:
 
 @torch.inference_mode()
 def measure_held_out(
-    judge: Tagger, codec: Codec, recordings: Manifest, clips: Sequence[Clip]
+    judge: Tagger, coder: Coder, recordings: Manifest, clips: Sequence[Clip]
 ) -> dict[str, Any]:
     """What the judge knows of recordings that it never heard, before and after the codec."""
     waveforms = [read_waveform(recordings, clip) for clip in clips]
-    coded = [
-        codec.decode(codec.encode(waveform[None]))[0, :, : waveform.shape[1]]
-        for waveform in waveforms
-    ]
+    coded = [coder(waveform) for waveform in waveforms]
     truth = [clip.tags[0] for clip in clips]
     names = ("recordings", "after_codec")
     known = {
@@ -187,7 +183,7 @@ def measure_classes(judge: Tagger, waveforms: dict[str, list[Tensor]]) -> dict[s
 
 
 def measure_copies(
-    waveforms: dict[str, list[Tensor]], recordings: Manifest, train: Sequence[Clip], codec: Codec
+    waveforms: dict[str, list[Tensor]], recordings: Manifest, train: Sequence[Clip], coder: Coder
 ) -> dict[str, Any]:
     """How many sounds are near-copies of training recordings, and how many copies are found."""
     references = [
@@ -200,7 +196,7 @@ def measure_copies(
         for label, made in waveforms.items()
     }
     every = [flag for flags in copied.values() for flag in flags]
-    sensitivity = measure_sensitivity(detector, references, codec)
+    sensitivity = measure_sensitivity(detector, references, coder)
     return {
         "near_copies": share(every),
         "interval": interval(every),

@@ -1,6 +1,6 @@
 """Measure a latent codec: what the judge still hears after autoencoder and vocoder.
 
-    python benchmarks/latent_codec.py MODEL --recordings FOLDER [--judge DIR] [--out FILE]
+    python benchmarks/latent_codec.py [MODEL] --recordings FOLDER [--judge DIR] [--out FILE]
 
 The judge (trained on folds 1-3 of ESC-10) names fold 4, which no model that ships has heard: as it
 is, after the codec (posterior means, and samples of the posterior), and after the vocoder alone on
@@ -61,7 +61,12 @@ def read_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     beside = Path(__file__).parents[2] / "shared" / "data" / "esc10"
-    parser.add_argument("model", help="a latent codec, or a diffusion model with one")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default="bundled-diffusion",
+        help="a latent codec, or a diffusion model with one",
+    )
     parser.add_argument(
         "--recordings",
         type=Path,

@@ -32,7 +32,8 @@ from soundwright.core.records import Clip
 from soundwright.core.seeding import numpy_stream
 from soundwright.data.importers.esc import import_esc
 from soundwright.data.manifest import Manifest, read_clip
-from soundwright.pipelines.parts import Codec, load_codec
+from soundwright.pipelines.models import ModelRecord, find_model, read_record
+from soundwright.pipelines.parts import load_codec, load_latent_codec
 from soundwright.scorers.copies import CopyDetector, Reference
 from soundwright.synthesis.lexicon import entry_of
 from soundwright.synthesis.recordings import STYLES, EventStyle, find_events
@@ -47,19 +48,21 @@ EQUALISER_DB = 6.0
 CLIPS_A_CLASS = 8
 UNCODED = "whole, without the codec"
 TRAINING_FOLDS = ("fold1", "fold2", "fold3")
+Coder = Callable[[Tensor], Tensor]
+"""Sends a waveform [1, N] through a codec and back."""
 
 
 def main() -> None:
     """Measure, print, and write the results where they are wanted."""
     options = read_options()
-    codec, record, _ = load_codec(options.model)
+    coder, record = open_coder(options.model)
     recordings = import_esc(options.recordings, subset="esc10").manifest
     every = [read_reference(recordings, clip) for clip in recordings.clips if is_shippable(clip)]
     references = [item for item in every if item.group in TRAINING_FOLDS]
     detector = CopyDetector(references, RATE)
     results = {
         "codec": record.name,
-        "sensitivity": measure_sensitivity(detector, references, codec, options.clips),
+        "sensitivity": measure_sensitivity(detector, references, coder, options.clips),
         "false_alarms": measure_false_alarms(references),
     }
     if options.held_out:
@@ -102,7 +105,7 @@ def read_reference(recordings: Manifest, clip: Clip) -> Reference:
 def measure_sensitivity(
     detector: CopyDetector,
     references: Sequence[Reference],
-    codec: Codec,
+    coder: Coder,
     clips_a_class: int = CLIPS_A_CLASS,
 ) -> dict[str, Any]:
     """Which copies of its references a detector finds.
@@ -110,7 +113,7 @@ def measure_sensitivity(
     Args:
         detector: What is measured.
         references: Its references, [1, N] at 16 kHz each.
-        codec: Through which the copies are sent.
+        coder: Through which the copies are sent.
         clips_a_class: References of each label that are copied, spread over the list.
 
     Returns:
@@ -119,7 +122,7 @@ def measure_sensitivity(
         `right_recording`: of what is found, the share in which the recording is the right one.
     """
     chosen = choose(references, clips_a_class)
-    copies = make_copies(chosen, codec)
+    copies = make_copies(chosen, coder)
     every = iter(detector.find([waveform for made in copies.values() for waveform in made], RATE))
     found, right = {}, []
     for change in copies:
@@ -230,7 +233,7 @@ def place(part: Tensor, label: str, rng: np.random.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def make_copies(recordings: Sequence[Reference], codec: Codec) -> dict[str, list[Tensor]]:
+def make_copies(recordings: Sequence[Reference], coder: Coder) -> dict[str, list[Tensor]]:
     """Copies [1, N] of each recording, by what was done to it."""
     copies = defaultdict(list)
     for item in recordings:
@@ -240,13 +243,25 @@ def make_copies(recordings: Sequence[Reference], codec: Codec) -> dict[str, list
         copies[UNCODED].append(whole)
         for name, change in CHANGES.items():
             changed = change(whole)[:, : SECONDS * RATE]
-            copies[f"whole, {name}"].append(_code(codec, changed))
-            copies[f"part, {name}"].append(_code(codec, place(change(part), item.label, rng)))
+            copies[f"whole, {name}"].append(coder(changed))
+            copies[f"part, {name}"].append(coder(place(change(part), item.label, rng)))
     return dict(copies)
 
 
-def _code(codec: Codec, waveform: Tensor) -> Tensor:
-    return codec.decode(codec.encode(waveform[None]))[0, :, : waveform.shape[1]]
+def open_coder(name: str) -> tuple[Coder, ModelRecord]:
+    """What a model's sounds leave through: a codec of tokens or one of latents, and its record."""
+    if "codec" in read_record(find_model(name)).parts:
+        tokens, record, _ = load_codec(name)
+
+        def decode(waveform: Tensor) -> Tensor:
+            return tokens.decode(tokens.encode(waveform))
+    else:
+        latents, record, _ = load_latent_codec(name)
+
+        def decode(waveform: Tensor) -> Tensor:
+            return latents.decode(latents.encode(waveform).mean)
+
+    return lambda waveform: decode(waveform[None])[0, :, : waveform.shape[1]], record
 
 
 def print_sensitivity(results: Mapping[str, Any]) -> None:

@@ -116,8 +116,8 @@ def test_an_unknown_name_gets_the_nearest_one(own_cache):
 
 
 def test_a_copy_without_the_bundled_model_says_how_to_get_it(own_cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "bundled_folder", lambda: tmp_path / "empty")
-    with pytest.raises(MissingWeightsError, match="no bundled model"):
+    monkeypatch.setattr(models, "bundled_folder", lambda name: tmp_path / "empty")
+    with pytest.raises(MissingWeightsError, match=r"no bundled model.*\n.*train bundled-lm"):
         find_model("bundled")
 
 

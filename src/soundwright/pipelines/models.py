@@ -39,6 +39,9 @@ from soundwright.pipelines.weight_files import stream_weights
 Kind = Literal["lm", "codec", "vae", "mel_codec", "diffusion"]
 FORMAT_VERSION = 1
 BUNDLED = "bundled"
+BUNDLED_DIFFUSION = "bundled-diffusion"
+SHIPPED = {BUNDLED: "bundled-lm", BUNDLED_DIFFUSION: "bundled-diffusion"}
+"""Names of the models inside the package, and the recipe of each."""
 RECORD_FILE = "model.json"
 CARD_FILE = "card.md"
 ADAPTER_FILE = "adapter.json"
@@ -213,13 +216,14 @@ def write_card(folder: Path, card: str) -> ModelRecord:
 
 
 def list_models() -> dict[str, Path]:
-    """Models that can be loaded by name without the network: the bundled one and installed ones.
+    """Models that can be loaded by name without the network: the bundled and installed ones.
 
     Installed models are folders below `models/` of the cache folder.
     """
     found: dict[str, Path] = {}
-    if (bundled_folder() / RECORD_FILE).is_file():
-        found[BUNDLED] = bundled_folder()
+    for name in SHIPPED:
+        if (bundled_folder(name) / RECORD_FILE).is_file():
+            found[name] = bundled_folder(name)
     installed = cache_folder() / "models"
     if installed.is_dir():
         for folder in sorted(installed.iterdir()):
@@ -238,10 +242,10 @@ def find_model(name: str | Path) -> Path:
     known = list_models()
     if str(name) in known:
         return known[str(name)]
-    if str(name) == BUNDLED:
+    if str(name) in SHIPPED:
         raise MissingWeightsError(
-            f"This copy of Soundwright has no bundled model: {bundled_folder()} is empty.",
-            change="Take a complete copy, or train it: soundwright train bundled-lm.",
+            f"This copy of Soundwright has no bundled model: {bundled_folder(str(name))} is empty.",
+            change=f"Take a complete copy, or train it: soundwright train {SHIPPED[str(name)]}.",
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -250,14 +254,14 @@ def find_model(name: str | Path) -> Path:
         files = (RECORD_FILE, ADAPTER_FILE, CARD_FILE, "*.safetensors", f"{TEXT_FOLDER}/*")
         return fetch_folder(str(name), files)
     raise UserError(
-        f"There is no model {str(name)!r}: {nearest(str(name), {*known, BUNDLED})}",
+        f"There is no model {str(name)!r}: {nearest(str(name), {*known, *SHIPPED})}",
         expected="a name from `soundwright models list`, a model folder, or owner/name of the hub",
     )
 
 
-def bundled_folder() -> Path:
-    """Where the model that ships inside the package stands."""
-    return Path(__file__).parent / "bundled"
+def bundled_folder(name: str = BUNDLED) -> Path:
+    """Where a model that ships inside the package stands."""
+    return Path(__file__).parent / name.replace("-", "_")
 
 
 def _no_model(folder: Path) -> CheckpointError:
