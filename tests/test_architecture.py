@@ -47,8 +47,8 @@ SURFACE = {
     "prefer train": "PAIRS --recipe --model --set --resume --accept-changes --out --json",
     "prefer loop": "RECIPE --set --out --json",
     "sweep list": "--json",
-    "sweep plan": "TABLE --recipe --seeds --row --set --out --json",
-    "sweep run": "TABLE --recipe --seeds --row --set --out --json",
+    "sweep plan": "TABLE --recipe --seeds --row --references --set --out --json",
+    "sweep run": "TABLE --recipe --seeds --row --references --set --out --json",
     "sweep table": "DIR --json",
     "scenes prompts": "--out --labels --axes --number --pairs --duration --seed --recordings "
     "--split --json",

@@ -38,8 +38,8 @@ def finished(tmp_path_factory):
     return out, told
 
 
-@pytest.mark.parametrize("name", list_tables())
-def test_every_table_that_ships_fits_its_recipe_and_the_study(name):
+@pytest.mark.parametrize("name", [name for name in list_tables() if name.startswith("rr-")])
+def test_every_table_of_rr_that_ships_fits_its_recipe_and_the_study(name):
     sweep = read_sweep(name)
     check_rows(sweep)
     small_scale = read_sweep(name, {"recipe": "rr-study"})

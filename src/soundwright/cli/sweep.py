@@ -32,6 +32,12 @@ RowsOption = Annotated[
     list[str] | None,
     typer.Option("--row", metavar="NAME", help="Only this row, as often as needed."),
 ]
+ReferencesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MANIFEST", help="Held-out clips to measure with, of which no model learnt."
+    ),
+]
 FolderOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The sweep's folder (default: sweeps/TABLE)."),
@@ -62,6 +68,7 @@ def plan(
     recipe: RecipeOption = None,
     seeds: SeedsOption = None,
     rows: RowsOption = None,
+    references: ReferencesOption = None,
     overrides: SetOption = None,
     out: FolderOption = None,
     json: JsonOption = False,
@@ -74,10 +81,11 @@ def plan(
     Example: soundwright sweep plan rr-table-1 --set data.manifests=[corpus/manifest.jsonl]
     """
     from soundwright.evaluation.sweeps.running import prepare_runs
+    from soundwright.preference.system import ALL_SYSTEMS
 
-    sweep = _read(table, recipe, seeds, rows, overrides)
+    sweep = _read(table, recipe, seeds, rows, references, overrides)
     folder = _folder(sweep, out)
-    runs = prepare_runs(sweep, folder)
+    runs = prepare_runs(sweep, folder, ALL_SYSTEMS)
     commands = [
         shlex.join(
             [
@@ -87,6 +95,7 @@ def plan(
             ]
         )
         for run in runs
+        if run.row.trained
     ]
     if json:
         emit_json({"folder": str(folder), "commands": commands})
@@ -101,6 +110,7 @@ def run(
     recipe: RecipeOption = None,
     seeds: SeedsOption = None,
     rows: RowsOption = None,
+    references: ReferencesOption = None,
     overrides: SetOption = None,
     out: FolderOption = None,
     json: JsonOption = False,
@@ -113,6 +123,7 @@ def run(
     """
     from soundwright.core.errors import UserError
     from soundwright.evaluation.sweeps.running import read_claim, run_sweep
+    from soundwright.preference.system import ALL_SYSTEMS
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
@@ -120,9 +131,9 @@ def run(
             change="Print its trainings with `soundwright sweep plan`, start those with torchrun, "
             "and let `sweep run` measure them.",
         )
-    sweep = _read(table, recipe, seeds, rows, overrides)
+    sweep = _read(table, recipe, seeds, rows, references, overrides)
     folder = _folder(sweep, out)
-    run_sweep(sweep, folder, note)
+    run_sweep(sweep, folder, note, ALL_SYSTEMS)
     _write(read_claim(folder), folder, json)
 
 
@@ -145,6 +156,7 @@ def _read(
     recipe: str | None,
     seeds: int | None,
     rows: list[str] | None,
+    references: Path | None,
     overrides: list[str] | None,
 ) -> Sweep:
     from soundwright.core.errors import UserError, nearest
@@ -155,6 +167,8 @@ def _read(
         changes["recipe"] = recipe
     if seeds is not None:
         changes["seeds"] = list(range(seeds))
+    if references is not None:
+        changes["measuring"] = {"references": str(references)}
     if overrides:
         changes["set"] = [*read_sweep(table).set, *overrides]
     sweep = read_sweep(table, changes)

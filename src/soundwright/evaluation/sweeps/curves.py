@@ -43,7 +43,7 @@ def is_of_states(name: str) -> bool:
 
 
 def read_curves(out: Path, runs: Sequence[Run]) -> dict[str, dict[int, list[dict[str, Any]]]]:
-    """The validation records of every run: by row, then by seed.
+    """The validation records of every run that has such curves: by row, then by seed.
 
     Raises:
         UserError: A run's records are damaged.
@@ -53,7 +53,8 @@ def read_curves(out: Path, runs: Sequence[Run]) -> dict[str, dict[int, list[dict
         path = RunFolder(out / "runs" / run.place).metrics
         if path.is_file():
             records = [record for record in read_records(path) if record["kind"] == "validation"]
-            curves.setdefault(run.row.name, {})[run.seed] = [*map(_part, records)]
+            if any(name in record for record in records for name in CURVES):
+                curves.setdefault(run.row.name, {})[run.seed] = [*map(_part, records)]
     return curves
 
 
@@ -76,7 +77,8 @@ def rows_alike(out: Path, runs: Sequence[Run], baseline: str) -> set[str]:
 def _read_settings(out: Path, run: Run) -> dict[str, Any]:
     """What decides what the representations of a run are; nothing where its recipe is not there."""
     path = out / "runs" / run.place / RECIPE_FILE
-    regularizer = read_json(path)["task"]["regularizer"] if path.is_file() else {}
+    recipe = read_json(path) if path.is_file() else {}
+    regularizer = recipe.get("task", {}).get("regularizer") or {}
     return {name: regularizer.get(name) for name in SETTINGS}
 
 

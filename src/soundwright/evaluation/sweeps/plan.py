@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,26 @@ from pydantic import Field, model_validator
 from soundwright.core.config import Config, compose, merge, parse_override
 from soundwright.core.errors import ConfigError, UserError, nearest
 from soundwright.pipelines.lm_recipe import LmRecipe
-from soundwright.pipelines.systems import read_recipe
+from soundwright.pipelines.recipe import Recipe
+from soundwright.pipelines.systems import SYSTEMS, System, read_recipe
+
+SOUNDING = ("lm", "diffusion", "preference")
+"""Kinds of recipe whose models make sounds."""
+
+
+class Drawing(Config):
+    """How a row's sounds are made; null is the model's default, or the table's."""
+
+    cfg_scale: float | None = Field(default=None, gt=0)
+    """1 is none."""
+    steps: int | None = Field(default=None, ge=1)
+    """Of a diffusion model's sampler."""
+    sampler: str | None = None
+    """Of a diffusion model: ddpm, ddim, dpm++, unipc; of flow: euler, midpoint."""
+
+    def given(self) -> dict[str, Any]:
+        """Arguments of `generate`, without those that are null."""
+        return {name: value for name, value in self if value is not None}
 
 
 class Condition(Config):
@@ -24,6 +43,10 @@ class Condition(Config):
     """What the row says of itself, such as {pool: max, CFG: 0.1}."""
     set: tuple[str, ...] = ()
     """Overrides of the recipe."""
+    trained: bool = True
+    """False measures the model that the recipe starts from, as it is."""
+    generate: Drawing = Drawing()
+    """What differs in how sounds are made."""
     seeds: tuple[int, ...] | None = None
     """Those of the table's seeds that this row is trained with; null takes all."""
     published: dict[str, float] = Field(default_factory=dict)
@@ -34,8 +57,13 @@ class Measuring(Config):
     """How the model of every run is measured."""
 
     prompts: int = Field(default=120, ge=2)
-    """How many of the clips that the recipe holds out: their first captions are the prompts, their
-    sounds the references. Those of its validation; without one, those of the split `test`."""
+    """How many of the held-out clips: their first captions are the prompts, their sounds the
+    references."""
+    references: Path | None = None
+    """Manifest of the held-out clips. Null takes those that a language model's recipe holds out:
+    of its validation; without one, those of the split `test`."""
+    splits: tuple[str, ...] = ("test",)
+    """Of `references`; of none, all."""
     seed: int = 1000
     """Of the first sound, the next ones count on; the same in all runs."""
     metrics: tuple[str, ...] = ()
@@ -120,28 +148,57 @@ def plan_runs(sweep: Sweep, shared: tuple[str, ...] = ()) -> Iterator[Run]:
             yield Run(row, seed, (*sweep.set, *shared, *row.set, f"training.seed={seed}"))
 
 
-def check_rows(sweep: Sweep) -> LmRecipe:
+def check_rows(sweep: Sweep, systems: Mapping[str, System] = SYSTEMS) -> Recipe:
     """Read the recipe of every row, so that a mistake is found before days of training.
+
+    Args:
+        sweep: What to compare.
+        systems: By kind of recipe; a floor above, or a stranger, adds its own.
 
     Returns:
         The recipe without any row's overrides.
 
     Raises:
         ConfigError: A row does not fit the recipe.
-        UserError: The recipe is not of a language model.
+        UserError: The recipe makes no sounds, or nobody says which clips to measure with.
     """
     for row in sweep.rows:
         try:
-            read_recipe(sweep.recipe, (*sweep.set, *row.set))
+            recipe = read_recipe(sweep.recipe, (*sweep.set, *row.set), systems)
+            find_start(recipe, row)
         except ConfigError as error:
             raise ConfigError(f"The row {row.name} of {sweep.name}: {error}") from error
         for override in row.set:
             if "seed" in parse_override(override).get("training", {}):
                 raise ConfigError(f"The row {row.name} sets training.seed; that is `seeds`.")
-    recipe = read_recipe(sweep.recipe, sweep.set)
-    if not isinstance(recipe, LmRecipe):
-        raise UserError(f"{sweep.recipe} trains a {recipe.kind}.", expected="a language model")
+        if recipe.kind == "lm" and (row.generate.steps or row.generate.sampler):
+            raise ConfigError(f"The row {row.name} sets steps or sampler, for a language model.")
+    recipe = read_recipe(sweep.recipe, sweep.set, systems)
+    if recipe.kind not in SOUNDING:
+        raise UserError(
+            f"{sweep.recipe} trains a {recipe.kind}.", expected=f"one of {', '.join(SOUNDING)}"
+        )
+    if sweep.measuring.references is None and not isinstance(recipe, LmRecipe):
+        raise UserError(
+            f"The clips to measure {sweep.name} with are not given.",
+            expected="a manifest of clips that no model was trained on",
+            change="Give it: --references MANIFEST, or measuring.references in the table.",
+        )
     return recipe
+
+
+def find_start(recipe: Recipe, row: Condition) -> str | None:
+    """The model that a row measures without training; None where it is trained.
+
+    Raises:
+        ConfigError: The recipe starts from none.
+    """
+    if row.trained:
+        return None
+    start = getattr(recipe, "from_model", None)
+    if start is None:
+        raise ConfigError("from_model is null: there is nothing to measure untrained.")
+    return start
 
 
 def _find_table(name: str) -> Path:

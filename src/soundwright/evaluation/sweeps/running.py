@@ -9,7 +9,7 @@ OUT/results/ROW/seed-N    its measurement
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,18 @@ from soundwright.core.errors import ConfigError, UserError
 from soundwright.core.files import read_json, write_json
 from soundwright.core.progress import Meter
 from soundwright.core.records import Clip
-from soundwright.data.manifest import Manifest
+from soundwright.data.manifest import Manifest, read_manifest
 from soundwright.data.selection import Selection, select_clips
 from soundwright.data.store import TokenStore
 from soundwright.evaluation.sweeps.measuring import measure_run
-from soundwright.evaluation.sweeps.plan import Run, Sweep, check_rows, plan_runs
+from soundwright.evaluation.sweeps.plan import Run, Sweep, check_rows, find_start, plan_runs
 from soundwright.pipelines.generation import BATCH_SIZE, load
 from soundwright.pipelines.jobs import Workplace
 from soundwright.pipelines.lm_recipe import LmRecipe
 from soundwright.pipelines.lm_system import share_tokens
 from soundwright.pipelines.models import RECORD_FILE
-from soundwright.pipelines.recipe import compare_recipes
-from soundwright.pipelines.systems import read_recipe
+from soundwright.pipelines.recipe import Recipe, compare_recipes
+from soundwright.pipelines.systems import SYSTEMS, System, read_recipe
 from soundwright.pipelines.training import RECIPE_FILE, train_recipe
 
 SWEEP_FILE = "sweep.json"
@@ -38,7 +38,7 @@ WORDS = ("name", "description")
 Tell = Callable[[str], None]
 
 
-def run_sweep(sweep: Sweep, out: Path, tell: Tell) -> None:
+def run_sweep(sweep: Sweep, out: Path, tell: Tell, systems: Mapping[str, System] = SYSTEMS) -> None:
     """Train, generate and measure every run of a sweep that is not finished yet.
 
     Stopped or killed, the same call goes on. Rows and seeds may be added to a sweep that stands
@@ -48,37 +48,63 @@ def run_sweep(sweep: Sweep, out: Path, tell: Tell) -> None:
         sweep: What to compare.
         out: The sweep's folder.
         tell: Told which run is next.
+        systems: By kind of recipe; a stranger adds its own.
 
     Raises:
         UserError: `out` holds another sweep, or a recipe or data set cannot be used.
         TrainingInterrupted: SIGINT or SIGTERM came; everything is saved.
     """
-    runs = prepare_runs(sweep, out)
-    held_out = held_out_clips(sweep, check_rows(sweep), out)
+    runs = prepare_runs(sweep, out, systems)
+    held_out = held_out_clips(sweep, check_rows(sweep, systems), out)
     for number, run in enumerate(runs, start=1):
         title = f"{run.row.name}, seed {run.seed} ({number} of {len(runs)})"
-        _train(sweep, run, out, lambda text, title=title: tell(f"{title}: {text}"))
-        _generate(sweep, run, out, held_out.clips)
+        model = find_start(read_recipe(sweep.recipe, run.overrides, systems), run.row)
+        if model is None:
+            _train(sweep, run, out, lambda text, title=title: tell(f"{title}: {text}"), systems)
+            model = out / "runs" / run.place / "model"
+        _generate(sweep, run, out, held_out.clips, model)
         measure_run(run, sweep.measuring, held_out, out)
 
 
-def prepare_runs(sweep: Sweep, out: Path) -> list[Run]:
+def prepare_runs(sweep: Sweep, out: Path, systems: Mapping[str, System] = SYSTEMS) -> list[Run]:
     """Write down what a folder's sweep is, and make the codec and the tokens that its runs share.
+
+    Only language models share some; other recipes name what they share, such as `latents`.
 
     Raises:
         UserError: As `run_sweep`.
     """
-    recipe = check_rows(sweep)
+    recipe = check_rows(sweep, systems)
     _claim(sweep, out)
+    if not isinstance(recipe, LmRecipe):
+        return list(plan_runs(sweep))
     return list(plan_runs(sweep, share_tokens(recipe, Workplace(out, out / "data", resume=True))))
 
 
-def held_out_clips(sweep: Sweep, recipe: LmRecipe, out: Path) -> Manifest:
+def held_out_clips(sweep: Sweep, recipe: Recipe, out: Path) -> Manifest:
     """The clips that the models are asked for: held out of training, with a caption.
 
     Raises:
         UserError: There are fewer than two, or a model is trained on some of them.
     """
+    measuring = sweep.measuring
+    if measuring.references is not None:
+        selection = Selection(splits=measuring.splits, captioned=True)
+        there = select_clips(read_manifest(measuring.references), selection)
+    else:
+        assert isinstance(recipe, LmRecipe)
+        there = _own_clips(sweep, recipe, out)
+    if len(there.clips) < 2:
+        raise UserError(
+            f"Only {len(there.clips)} clips with a caption are held out.",
+            expected="at least two to measure with",
+            change="Hold out more: data.validation, or measuring.splits with references.",
+        )
+    return there.with_clips(there.clips[: sweep.measuring.prompts])
+
+
+def _own_clips(sweep: Sweep, recipe: LmRecipe, out: Path) -> Manifest:
+    """Those that a recipe holds out of its own data."""
     corpus = TokenStore(out / "tokens" if recipe.tokens is None else recipe.tokens).manifest
     validation = recipe.data.validation or Selection(splits=("test",))
     there = select_clips(corpus, validation.model_copy(update={"captioned": True}))
@@ -88,13 +114,7 @@ def held_out_clips(sweep: Sweep, recipe: LmRecipe, out: Path) -> Manifest:
             f"{sweep.recipe} trains on clips that it is measured on.",
             change="Exclude their split: data.train.exclude_splits.",
         )
-    if len(there.clips) < 2:
-        raise UserError(
-            "Only one clip with a caption is held out.",
-            expected="at least two to measure with",
-            change="Hold out more: data.validation.",
-        )
-    return there.with_clips(there.clips[: sweep.measuring.prompts])
+    return there
 
 
 def prompt_of(clip: Clip) -> str:
@@ -160,14 +180,15 @@ def _check_row_sets(there: Sweep, sweep: Sweep, out: Path) -> None:
             )
 
 
-def _train(sweep: Sweep, run: Run, out: Path, tell: Tell) -> None:
+def _train(sweep: Sweep, run: Run, out: Path, tell: Tell, systems: Mapping[str, System]) -> None:
     folder = out / "runs" / run.place
     if (folder / RECIPE_FILE).is_file():
-        _check_same(read_recipe(sweep.recipe, run.overrides).plain(), folder)
+        _check_same(read_recipe(sweep.recipe, run.overrides, systems).plain(), folder)
     if (folder / "model" / RECORD_FILE).is_file():
         return
     tell("training")
-    train_recipe(sweep.recipe, run.overrides, out=folder, resume=(folder / RECIPE_FILE).is_file())
+    resume = (folder / RECIPE_FILE).is_file()
+    train_recipe(sweep.recipe, run.overrides, out=folder, resume=resume, systems=systems)
 
 
 def _check_same(wanted: dict[str, Any], folder: Path) -> None:
@@ -181,7 +202,7 @@ def _check_same(wanted: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _generate(sweep: Sweep, run: Run, out: Path, clips: tuple[Clip, ...]) -> None:
+def _generate(sweep: Sweep, run: Run, out: Path, clips: tuple[Clip, ...], name: str | Path) -> None:
     folder = out / "sounds" / run.place
     groups = [
         (start, clips[start : start + BATCH_SIZE]) for start in range(0, len(clips), BATCH_SIZE)
@@ -193,14 +214,15 @@ def _generate(sweep: Sweep, run: Run, out: Path, clips: tuple[Clip, ...]) -> Non
     ]
     if not missing:
         return
-    model = load(out / "runs" / run.place / "model")
+    model = load(name)
+    settings = {"cfg_scale": sweep.measuring.cfg_scale, **run.row.generate.given()}
     done = len(clips) - sum(len(group) for _, group in missing)
     with Meter(f"sounds of {run.place}", len(clips), done=done, unit="sound") as meter:
         for start, group in missing:
             sounds = model.generate(
                 [prompt_of(clip) for clip in group],
                 seed=sweep.measuring.seed + start,
-                cfg_scale=sweep.measuring.cfg_scale,
+                **settings,
             )
             for clip, sound in zip(group, sounds, strict=True):
                 sound.save(folder / f"{clip.id}.wav")
