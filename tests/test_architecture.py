@@ -26,6 +26,7 @@ SURFACE = {
     "data stats": "MANIFEST --loudness --workers --json",
     "data verify": "MANIFEST --workers --json",
     "data tokenize": "MANIFEST --out --model --batch --device --workers --json",
+    "data concepts": "MANIFEST --out --chat --chat-model --set --json",
     "data shard": "MANIFEST --out --max-mb --workers --json",
     "models list": "--json",
     "models show": "MODEL --json",

@@ -2,11 +2,11 @@ import pytest
 
 from soundwright.core.errors import UserError
 from soundwright.core.records import Clip, Location, Source
+from soundwright.data.concepts import COUNT_KEY
 from soundwright.evaluation.collection import Item
 from soundwright.evaluation.pairing import Pairing
 from soundwright.evaluation.sides import Sample, Sides
 from soundwright.evaluation.subsets import (
-    COUNT_KEY,
     read_counts,
     take_subsets,
     warn_of_promptless,

@@ -1,14 +1,8 @@
-import json
-import threading
-import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from preference_sounds import select
 
+from chat_server import Drip, reply, serve
 from soundwright.core.errors import UserError
-from soundwright.preference.perturbation.chat import ChatConfig, ChatEndpoint, ChatError
 from soundwright.preference.perturbation.chat_perturber import ChatPerturber
 from soundwright.preference.perturbation.perturber import share_words
 from soundwright.preference.perturbation.rules import RulePerturber
@@ -18,63 +12,10 @@ from soundwright.preference.perturbing import (
     read_perturbations,
 )
 from soundwright.preference.record_files import RecordFile
+from soundwright.text.chat import ChatConfig, ChatEndpoint, ChatError
 
 GOOD = "two dogs bark\na dog growls\na dog howls\ndogs barking\na dog barks at a cat"
 CAPTIONS = ["a dog barks", "a dog barks twice", "the dog barks", "one dog barks", "dogs bark"]
-
-
-def reply(text):
-    return 200, json.dumps({"choices": [{"message": {"content": text}}]})
-
-
-class Drip:
-    """An answer that comes a byte at a time and never ends in time."""
-
-
-@contextmanager
-def serve(*answers):
-    """An endpoint that gives these answers, the last one for ever; yields its config and requests.
-
-    An answer is (status, body) or (status, body, headers), or `Drip`.
-    """
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = answers[min(len(asked), len(answers) - 1)]
-            asked.append((self.path, dict(self.headers), body))
-            if answer is Drip:
-                self.send_response(200)
-                self.end_headers()
-                try:
-                    for _ in range(40):
-                        self.wfile.write(b" ")
-                        self.wfile.flush()
-                        time.sleep(0.05)
-                except OSError:
-                    pass
-                return
-            status, content, *headers = answer
-            self.send_response(status)
-            for name, value in (headers[0] if headers else {}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content.encode())
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}/v1/"
-        yield ChatConfig(url=url, model="m", pause=0.01, attempts=3, timeout=5), asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def perturb(config, tmp_path, fallback=None, captions=CAPTIONS[:1], name="out.jsonl"):

@@ -9,8 +9,8 @@ from preference_sounds import StepModel, ToneModel, run_and_kill, select
 from forks import Fork
 from soundwright.audio.files import read
 from soundwright.core.errors import UserError
+from soundwright.core.journal import Journal
 from soundwright.data.clips import hash_samples
-from soundwright.preference.journal import Journal
 from soundwright.preference.records import Perturbation
 from soundwright.preference.rollouts import (
     RolloutChoice,

@@ -1,6 +1,7 @@
 """Sweeps of aligned models, beside the model that they start from."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -93,7 +94,10 @@ def test_what_a_table_lacks_is_said_before_anything_is_trained(place):
         ("tango-guidance", "bundled-diffusion-tiny"),
     ],
 )
-def test_the_papers_tables_fit_their_recipes_and_small_ones(place, table, small):
+def test_the_papers_tables_fit_their_recipes_and_small_ones(place, table, small, monkeypatch):
+    monkeypatch.chdir(place)
+    for row in read_sweep("tango2-figure-4").rows:
+        shutil.copytree("pairs", place / "alpaca" / row.name, dirs_exist_ok=True)
     for recipe in (read_sweep(table).recipe, small):
         changes = {
             "recipe": recipe,

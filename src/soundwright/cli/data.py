@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundwright.cli.concepts import concepts
 from soundwright.cli.output import JsonOption, SetOption, emit_json, emit_table, emit_text, note
 from soundwright.core.errors import UserError
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from soundwright.data.manifest import Manifest
 
 app = typer.Typer(
-    help="Corpora: synth, import, stats, verify, tokenize, shard.", no_args_is_help=True
+    help="Corpora: synth, import, stats, concepts, verify, tokenize, shard.", no_args_is_help=True
 )
+app.command()(concepts)
 
 FAILURE = 1
 SHOWN = 10

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from soundwright.cli import prefer_training
+from soundwright.cli.chat import ChatModelOption, ChatOption, open_endpoint
 from soundwright.cli.output import (
     AdapterOption,
     JsonOption,
@@ -99,13 +100,8 @@ def captions(
 def perturb(
     source: CaptionsArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")],
-    chat: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="Base address of a chat endpoint; without, rules perturb."
-        ),
-    ] = None,
-    chat_model: Annotated[str | None, typer.Option(help="The chat model's name.")] = None,
+    chat: ChatOption = None,
+    chat_model: ChatModelOption = None,
     on_failure: Annotated[
         OnFailure, typer.Option(help="Where the chat model gives nothing: rules, or stop.")
     ] = OnFailure.STOP,
@@ -123,11 +119,14 @@ def perturb(
     Example: soundwright prefer perturb alpaca/captions.jsonl --out alpaca/perturbed.jsonl
     """
     from soundwright.preference.captions import read_selected
+    from soundwright.preference.perturbation.chat_perturber import ChatPerturber
+    from soundwright.preference.perturbation.relation import SentenceRelation
     from soundwright.preference.perturbation.rules import RulePerturber
     from soundwright.preference.perturbing import PerturbingChoice, perturb_captions
 
     rules = RulePerturber(seed)
-    asked = _open_chat(chat, chat_model, settings or ())
+    endpoint = open_endpoint(chat, chat_model, settings or ())
+    asked = None if endpoint is None else ChatPerturber(endpoint, SentenceRelation())
     choice = PerturbingChoice.read({"strategies": _split(strategies), "count": count})
     found = perturb_captions(
         read_selected(source),
@@ -280,24 +279,6 @@ def stats(
 
 app.command("train")(prefer_training.train)
 app.command("loop")(prefer_training.loop)
-
-
-def _open_chat(url: str | None, model: str | None, settings: Sequence[str]) -> Any:
-    """The perturber that asks a chat model; None where none is asked."""
-    from soundwright.preference.perturbation.chat import ChatConfig, ChatEndpoint
-    from soundwright.preference.perturbation.chat_perturber import ChatPerturber
-    from soundwright.preference.perturbation.relation import SentenceRelation
-
-    if url is None:
-        if model is not None or settings:
-            raise UserError(
-                "--chat-model and --set are for a chat endpoint.", expected="--chat URL"
-            )
-        return None
-    if model is None:
-        raise UserError("--chat needs the name of a model.", expected="--chat-model NAME")
-    config = ChatConfig.read(_settle({"url": url, "model": model}, settings), origin="--set")
-    return ChatPerturber(ChatEndpoint(config), SentenceRelation())
 
 
 def _settle(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

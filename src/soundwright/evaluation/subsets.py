@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from soundwright.core.errors import UserError
+from soundwright.data.concepts import COUNT_KEY
 from soundwright.evaluation.collection import Item
 from soundwright.evaluation.pairing import Pairing
 from soundwright.evaluation.sides import Sample, Sides
@@ -27,9 +28,6 @@ SPLITS: Mapping[Split, tuple[str, str]] = MappingProxyType(
 TITLES: Mapping[Split, str] = MappingProxyType(
     {"concepts": "by number of concepts", "temporal": "by words of time"}
 )
-
-COUNT_KEY = "concept_count"
-"""Of a clip's metadata: how many concepts a language model, or a person, counted."""
 
 
 def read_counts(

@@ -13,9 +13,8 @@ from pydantic import Field
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes
+from soundwright.core.journal import Journal, journal_of
 from soundwright.core.progress import Meter
-from soundwright.preference.journal import Journal, journal_of
-from soundwright.preference.perturbation.chat import ChatError
 from soundwright.preference.perturbation.perturber import (
     PerturbationError,
     PerturbedStrategy,
@@ -28,6 +27,7 @@ from soundwright.preference.record_files import (
     write_records,
 )
 from soundwright.preference.records import Perturbation, SelectedCaption
+from soundwright.text.chat import ChatError
 
 KIND = "perturbations"
 GIVE_UP = 3
@@ -156,7 +156,7 @@ def _work(
             try:
                 if not failure:
                     note["texts"] = perturber.perturb(job.caption.text, job.strategy, count)
-            except PerturbationError as error:
+            except (ChatError, PerturbationError) as error:
                 if isinstance(error, ChatError) and fallback is None:
                     raise _stop(job, error) from error
                 # Without the words of an answer: failures are counted.

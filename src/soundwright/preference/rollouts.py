@@ -15,11 +15,11 @@ from soundwright.audio.files import read
 from soundwright.core.config import Config
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.files import hash_bytes
+from soundwright.core.journal import Journal, journal_of
 from soundwright.core.progress import Meter
 from soundwright.core.seeding import derive_seed
 from soundwright.data.clips import hash_samples
 from soundwright.pipelines.sounds import GeneratedSound
-from soundwright.preference.journal import Journal, journal_of
 from soundwright.preference.record_files import (
     ROLLOUTS_NAME,
     RecordFile,

@@ -14,9 +14,9 @@ from soundwright.audio.loudness import is_silent
 from soundwright.audio.sound import Sound
 from soundwright.core.errors import AudioError, UserError
 from soundwright.core.files import hash_bytes
+from soundwright.core.journal import Journal
 from soundwright.core.progress import Meter
 from soundwright.data.clips import hash_samples
-from soundwright.preference.journal import Journal
 from soundwright.preference.judges import Judge
 from soundwright.preference.record_files import RecordFile
 from soundwright.preference.records import RejectionKind, Rollout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from soundwright.core.files import hash_bytes
-from soundwright.preference.perturbation.chat import ChatEndpoint
 from soundwright.preference.perturbation.instructions import REVISION, write_request
 from soundwright.preference.perturbation.perturber import (
     PerturbedStrategy,
@@ -11,6 +10,7 @@ from soundwright.preference.perturbation.perturber import (
     find_fault,
     read_lines,
 )
+from soundwright.text.chat import ChatEndpoint
 
 
 class ChatPerturber:

@@ -18,7 +18,6 @@ from pydantic import Field
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
 from soundwright.core.hub import first_line, network_forbidden
-from soundwright.preference.perturbation.perturber import PerturbationError
 
 LONGEST_ANSWER = 1 << 20
 """Bytes."""
@@ -39,14 +38,14 @@ class ChatConfig(Config):
     timeout: Positive = 60.0
     """Seconds for one answer, from the question to its last byte."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
-    """For one caption, whether it was the network, the endpoint or nonsense that failed."""
+    """For one question, whether it was the network, the endpoint or nonsense that failed."""
     pause: Positive = 1.0
     """Seconds before the second attempt; before each further one twice as many."""
     longest_pause: Positive = 60.0
     """Seconds; also the most that an endpoint's Retry-After is granted."""
 
 
-class ChatError(PerturbationError):
+class ChatError(Exception):
     """One attempt failed, and another may succeed.
 
     Args:
@@ -80,7 +79,7 @@ class ChatEndpoint:
         if network_forbidden() and not _is_here(parts.hostname):
             raise UserError(
                 f"The network is forbidden, and {parts.hostname} is not this machine.",
-                change="Unset SOUNDWRIGHT_OFFLINE, or leave out --chat to perturb by rules.",
+                change="Unset SOUNDWRIGHT_OFFLINE, or do without a chat model: rules need none.",
             )
         self._address = config.url.rstrip("/") + "/chat/completions"
         self._opener = build_opener(_NoRedirects)
