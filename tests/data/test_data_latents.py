@@ -16,7 +16,7 @@ from soundwright.core.records import Source
 from soundwright.data.clips import Draft, describe_clip
 from soundwright.data.encoding import identify_codec
 from soundwright.data.frame_segments import FrameSegmentConfig, LatentSegments, TokenSegments
-from soundwright.data.latents import encode_latents
+from soundwright.data.latents import encode_latents, level
 from soundwright.data.manifest import Header, Manifest, clip_path, read_clip
 from soundwright.data.store import LatentStore, TokenStore
 from soundwright.data.tokens import tokenize
@@ -86,6 +86,33 @@ def test_stored_latents_are_the_codec_s_in_half_precision(tmp_path, corpus):
     assert torch.equal(deviation, torch.tensor([0.75, 0.25]).reshape(2, 1, 1).expand(2, 1, 4))
     again = pickle.loads(pickle.dumps(store))
     assert torch.equal(again.read(corpus.clips[4].id)[0], store.read(corpus.clips[4].id)[0])
+
+
+def test_sounds_are_centred_and_brought_to_a_peak_before_they_are_encoded(tmp_path, corpus):
+    class Witness(BandCodec):
+        heard = ()
+
+        def encode(self, waveform):
+            self.heard = (*self.heard, *waveform.unbind())
+            return super().encode(waveform)
+
+    plain, level = Witness(), Witness()
+    as_is = encode_latents(corpus, plain, tmp_path / "plain")
+    leveled = encode_latents(corpus, level, tmp_path / "level", peak=0.5)
+    for before, after in list(zip(plain.heard, level.heard, strict=True))[: len(LENGTHS)]:
+        centred = before.double() - before.double().mean()
+        wanted = 0.5 * centred / centred.abs().max()
+        torch.testing.assert_close(after.double(), wanted, rtol=0, atol=1e-6)
+    assert (as_is.info.peak, leveled.info.peak) == (None, 0.5)
+    silence = level.heard[-1]
+    assert not silence.any()
+    with pytest.raises(UserError, match="of other settings"):
+        encode_latents(corpus, BandCodec(), tmp_path / "level")
+
+
+def test_silence_is_not_brought_to_a_peak():
+    silent = torch.full((1, 50), 1e-3)
+    assert level(silent, 0.5).abs().max() < 1e-6
 
 
 def test_latents_of_one_axis(tmp_path, make_corpus):

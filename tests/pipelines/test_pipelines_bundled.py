@@ -1,41 +1,54 @@
-"""The model that ships: whole, within its budget, credited, measured, and the same every time."""
+"""The models that ship: whole, within budget, credited, measured, and the same every time."""
 
+import pytest
 import torch
 
 import soundwright
 from soundwright.audio.loudness import is_silent
-from soundwright.pipelines.models import BUNDLED, CARD_FILE, find_model, verify_model
+from soundwright.pipelines.models import SHIPPED, find_model, read_card, verify_model
+
+PARTS = {
+    "bundled": ({"lm", "codec"}, 18_000_000),
+    "bundled-diffusion": ({"vae", "vocoder", "unet"}, 5_000_000),
+}
+SECONDS = {"bundled": 1.0, "bundled-diffusion": 5.0}
+every_model = pytest.mark.parametrize("name", SHIPPED)
 
 
-def test_it_is_whole_and_within_its_budget(own_cache):
-    folder = find_model(BUNDLED)
+@every_model
+def test_it_is_whole_and_within_its_budget(own_cache, name):
+    folder = find_model(name)
     record = verify_model(folder)
-    assert set(record.parts) == {"lm", "codec"}
+    parts, most = PARTS[name]
+    assert set(record.parts) == parts
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    assert weights <= 18_000_000
+    assert weights <= most
 
 
-def test_its_card_credits_the_recordings_and_says_what_was_measured():
-    card = (find_model(BUNDLED) / CARD_FILE).read_text(encoding="utf-8")
+@every_model
+def test_its_card_credits_the_recordings_and_says_what_was_measured(name):
+    card = read_card(find_model(name))
     assert "## Credits" in card
     assert "CC-BY" in card
     assert "## Measured" in card
     assert "benchmarks/bundled_model.py" in card
 
 
-def test_nothing_of_fold_4_is_in_it():
-    recipe = verify_model(find_model(BUNDLED)).recipe["data"]
+@every_model
+def test_nothing_of_fold_4_is_in_it(name):
+    recipe = verify_model(find_model(name)).recipe["data"]
     assert "fold4" in recipe["train"]["exclude_splits"]
     assert "fold4" not in recipe["scenes"]["recordings"]["selection"]["splits"]
 
 
-def test_it_makes_the_same_sound_twice(own_cache, tmp_path):
+@every_model
+def test_it_makes_the_same_sound_twice(own_cache, tmp_path, name):
     files = []
-    for name in ("a", "b"):
-        model = soundwright.load()
-        (sound,) = model.generate("a dog barks", duration=1.0, seed=7)
-        files.append(sound.save(tmp_path / f"{name}.wav").read_bytes())
+    for copy in ("a", "b"):
+        model = soundwright.load(name)
+        (sound,) = model.generate("a dog barks", duration=SECONDS[name], seed=7)
+        files.append(sound.save(tmp_path / f"{copy}.wav").read_bytes())
     assert files[0] == files[1]
-    assert sound.samples.shape == (1, 16_000)
+    assert sound.samples.shape == (1, 16_000 * SECONDS[name])
     assert torch.isfinite(sound.samples).all()
     assert not is_silent(sound.samples)

@@ -54,6 +54,7 @@ class Encoding:
             two seconds of context around each.
         workers: Threads that read ahead.
         max_bad_rate: As in `SegmentConfig`.
+        prepare: What each whole waveform [C, N] goes through first; `info` tells of it.
     """
 
     info: FrameInfo
@@ -65,6 +66,7 @@ class Encoding:
     chunk: float
     workers: int
     max_bad_rate: float
+    prepare: Callable[[Tensor], Tensor] | None = None
 
 
 def encode_corpus(manifest: Manifest, encoding: Encoding, out: Path) -> None:
@@ -144,7 +146,7 @@ def _encode_rest(manifest: Manifest, encoding: Encoding, journal: FrameJournal) 
             sound = read_clip(manifest, clip, sample_rate=info.sample_rate, channels=info.channels)
         except AudioError as error:
             return error
-        return sound.samples
+        return sound.samples if encoding.prepare is None else encoding.prepare(sound.samples)
 
     def leave_out(clip: Clip, error: AudioError) -> Skipped:
         if clip.id in mixtures:
@@ -229,5 +231,5 @@ def _group(
 
 def _fingerprint(manifest: Manifest, info: FrameInfo, chunk: float) -> str:
     sounds = [(clip.id, clip.pcm_hash) for clip in manifest.clips]
-    settings = [info.model_dump(), sounds, chunk]
+    settings = [info.model_dump(exclude_none=True), sounds, chunk]
     return hash_bytes(json.dumps(settings).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,9 @@ from soundwright.data.encoding import Encoding, context_frames, encode_corpus, i
 from soundwright.data.manifest import Manifest
 from soundwright.data.store import LatentInfo, LatentStore
 
+QUIETEST = 1e-6
+"""A peak below which a sound is silence, of which only rounding would be made louder."""
+
 
 def encode_latents(
     manifest: Manifest,
@@ -19,6 +23,7 @@ def encode_latents(
     out: Path,
     *,
     identity: str | None = None,
+    peak: float | None = None,
     device: torch.device | str = "cpu",
     batch: int = 16,
     chunk: float = 60.0,
@@ -38,6 +43,8 @@ def encode_latents(
         codec: In evaluation mode, on `device`.
         out: Folder of the store.
         identity: Changes whenever the codec's latents would; None takes `identify_codec`.
+        peak: Each sound is centred and brought to this peak before the codec hears it, silence
+            excepted, as Tango does with 0.5; None leaves sounds as they are.
         device: As in `Encoding`, like all that follow.
         batch: Clips encoded at once.
         chunk: Longest piece in seconds encoded at once.
@@ -53,6 +60,7 @@ def encode_latents(
         channels=codec.channels,
         hop_length=codec.hop_length,
         latent_shape=codec.latent_shape,
+        peak=peak,
     )
     where = torch.device(device)
 
@@ -75,9 +83,17 @@ def encode_latents(
         chunk=chunk,
         workers=workers,
         max_bad_rate=max_bad_rate,
+        prepare=None if peak is None else partial(level, peak=peak),
     )
     encode_corpus(manifest, encoding, out)
     return LatentStore(out)
+
+
+def level(waveform: Tensor, peak: float) -> Tensor:
+    """A waveform [C, N] less the mean of each channel, at a peak; silence stays silence."""
+    centred = waveform - waveform.mean(-1, keepdim=True)
+    highest = centred.abs().max().item() if centred.numel() else 0.0
+    return centred * (peak / highest) if highest > QUIETEST else centred
 
 
 def _rows(posterior: Posterior) -> Tensor:

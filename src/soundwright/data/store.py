@@ -95,6 +95,8 @@ class LatentInfo(FrameInfo):
     format: str = "soundwright-latents"
     latent_shape: tuple[int, ...]
     """Of one frame: (C, F) or (C,)."""
+    peak: float | None = None
+    """To which sounds were brought before the codec heard them, their means taken away."""
 
     @property
     def width(self) -> int:

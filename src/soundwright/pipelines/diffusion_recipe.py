@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from soundwright.core.config import Config, merge
 from soundwright.core.errors import CheckpointError
@@ -51,6 +51,9 @@ class DiffusionRecipe(Recipe):
     """Latents as `soundwright data tokenize` left them; null makes them from `data`."""
     codec: LatentSource
     text: TextConfig = TextConfig()
+    peak: Annotated[float, Field(gt=0, le=1)] | None = None
+    """To which each clip is brought before it is encoded, its mean taken away: Tango's is 0.5. Null
+    leaves sounds as loud as they are."""
     mixtures: MixtureConfig | None = None
     """Pairs of training clips that are heard together, section 2.4 of the paper; null makes
     none."""
@@ -68,6 +71,8 @@ class DiffusionRecipe(Recipe):
             raise ValueError("latents are given, and data.manifests or data.scenes as well")
         if self.latents is not None and self.mixtures is not None:
             raise ValueError("latents are given, and mixtures, which are made before them")
+        if self.latents is not None and self.peak is not None:
+            raise ValueError("latents are given, and peak, which is for sounds before them")
         return self
 
 

@@ -120,7 +120,9 @@ def _find_latents(recipe: DiffusionRecipe, codec: MelCodec, place: Workplace) ->
             train, _ = split_corpus(recipe.data, corpus)
             corpus = add_mixtures(corpus, train.clips, recipe.mixtures)
         device = choose_device(recipe.training.device)
-        store = encode_latents(corpus, codec.to(device), place.run / "latents", device=device)
+        store = encode_latents(
+            corpus, codec.to(device), place.run / "latents", peak=recipe.peak, device=device
+        )
         codec.cpu()
         return store
     store = LatentStore(recipe.latents)
