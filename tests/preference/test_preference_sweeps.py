@@ -73,6 +73,9 @@ def test_aligned_models_are_measured_beside_the_one_that_they_start_from(place, 
             assert sorted(one["prompt"] for one in made) == sorted(PROMPTS)
             settings = [one["settings"] for one in made]
             assert {(one["steps"], one["sampler"]) for one in settings} == {(steps, sampler)}
+    other = ({"name": "before", "trained": False}, {"name": "after", "generate": {"steps": 3}})
+    with pytest.raises(UserError, match="the row after, made in another way"):
+        run_sweep(ablation(place, rows=other), tmp_path, told.append, ALL_SYSTEMS)
     table = tabulate(ablation(place), tmp_path)
     assert table.missing == ()
     assert [row.name for row in table.rows] == ["before", "after"]

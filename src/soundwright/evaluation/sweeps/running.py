@@ -170,12 +170,19 @@ def _join(there: Sweep, sweep: Sweep) -> Sweep:
 
 
 def _check_row_sets(there: Sweep, sweep: Sweep, out: Path) -> None:
-    sets = {row.name: row.set for row in there.rows}
+    known = {row.name: row for row in there.rows}
     for row in sweep.rows:
-        if sets.get(row.name, row.set) != row.set:
+        before = known.get(row.name, row)
+        if before.set != row.set:
             raise UserError(
                 f"{out} holds runs of the row {row.name} with other overrides.",
-                expected=" ".join(sets[row.name]) or "no overrides",
+                expected=" ".join(before.set) or "no overrides",
+                change="Give the changed row another name, or choose another folder.",
+            )
+        if (before.trained, before.generate) != (row.trained, row.generate):
+            raise UserError(
+                f"{out} holds sounds of the row {row.name}, made in another way.",
+                expected=f"trained: {before.trained}, generate: {before.generate.given()}",
                 change="Give the changed row another name, or choose another folder.",
             )
 
