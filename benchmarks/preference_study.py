@@ -32,6 +32,7 @@ from bundled_model import COUNTABLE, LABELS, NUMBERS, OTHER_WORDS, RATE, clause,
 from soundwright.audio.loudness import rms_db
 from soundwright.audio.sound import Sound
 from soundwright.core.files import read_json, write_json
+from soundwright.core.progress import Meter
 from soundwright.data.manifest import read_manifest
 from soundwright.evaluation.statistics.seeds import seeded_difference
 from soundwright.pipelines.generation import load
@@ -192,16 +193,19 @@ def measure(name: str, prompts: Sequence[Prompt], reward: Judge, seed: int) -> l
     """[P, 3]: means over a prompt's sounds of what is right, the reward, and the level in dB."""
     model = load(name)
     rows = []
-    for place, prompt in enumerate(prompts):
-        first = seed + place * SAMPLES
-        sounds = model.generate(prompt.text, num_samples=SAMPLES, seed=first, batch_size=SAMPLES)
-        waveforms = [sound.samples for sound in sounds]
-        heard = [prompt.hear(samples) for samples in waveforms]
-        said = reward.score(waveforms, model.sample_rate, [prompt.text] * SAMPLES)
-        rewards = [score for score in said if score is not None]
-        levels = [max(rms_db(samples), -100.0) for samples in waveforms]
-        rows.append([float(np.mean(part)) for part in (heard, rewards, levels)])
-        print(f"{name}: {place + 1} of {len(prompts)} prompts", end="\r", file=sys.stderr)
+    with Meter(f"measure {name}", len(prompts), unit="prompt") as meter:
+        for place, prompt in enumerate(prompts):
+            first = seed + place * SAMPLES
+            sounds = model.generate(
+                prompt.text, num_samples=SAMPLES, seed=first, batch_size=SAMPLES
+            )
+            waveforms = [sound.samples for sound in sounds]
+            heard = [prompt.hear(samples) for samples in waveforms]
+            said = reward.score(waveforms, model.sample_rate, [prompt.text] * SAMPLES)
+            rewards = [score for score in said if score is not None]
+            levels = [max(rms_db(samples), -100.0) for samples in waveforms]
+            rows.append([float(np.mean(part)) for part in (heard, rewards, levels)])
+            meter.advance()
     return rows
 
 
