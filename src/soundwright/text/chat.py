@@ -17,6 +17,7 @@ from pydantic import Field
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
+from soundwright.core.files import hash_bytes
 from soundwright.core.hub import first_line, network_forbidden
 
 LONGEST_ANSWER = 1 << 20
@@ -83,6 +84,11 @@ class ChatEndpoint:
             )
         self._address = config.url.rstrip("/") + "/chat/completions"
         self._opener = build_opener(_NoRedirects)
+
+    @property
+    def identity(self) -> str:
+        """Of address and model, without the address: it may hold what is private."""
+        return f"{hash_bytes(self.config.url.encode())[:16]}/{self.config.model}"
 
     def ask(self, question: str) -> str:
         """Ask once.

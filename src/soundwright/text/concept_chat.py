@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 
-from soundwright.core.files import hash_bytes
 from soundwright.text.chat import ChatEndpoint
 
 REVISION = 1
@@ -58,8 +57,7 @@ class ChatConcepts:
     @property
     def identity(self) -> str:
         """Address, model and the revision of what is asked."""
-        config = self._endpoint.config
-        return f"concepts/{hash_bytes(config.url.encode())[:16]}/{config.model}/{REVISION}"
+        return f"concepts/{self._endpoint.identity}/{REVISION}"
 
     def extract(self, caption: str) -> list[str]:
         """The events of a caption, in their order; at least one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from soundwright.core.files import hash_bytes
 from soundwright.preference.perturbation.instructions import REVISION, write_request
 from soundwright.preference.perturbation.perturber import (
     PerturbedStrategy,
@@ -33,8 +32,7 @@ class ChatPerturber:
     @property
     def identity(self) -> str:
         """Address, model and the revision of the instructions."""
-        config = self._endpoint.config
-        return f"chat/{hash_bytes(config.url.encode())[:16]}/{config.model}/{REVISION}"
+        return f"chat/{self._endpoint.identity}/{REVISION}"
 
     def perturb(self, caption: str, strategy: PerturbedStrategy, count: int) -> list[str]:
         """See the protocol.
