@@ -161,6 +161,20 @@ def scenarios() -> list[Scenario]:
             too_few(16, flat=True),
         ),
         Scenario(
+            "Fréchet, 32 dimensions, flat",
+            "shifted",
+            frechet(32, flat=True),
+            0.25,
+            too_few(32, flat=True),
+        ),
+        Scenario(
+            "FAD∞, 32 dimensions, flat",
+            "jackknife",
+            extrapolated(32, flat=True),
+            0.1,
+            too_few(32, flat=True),
+        ),
+        Scenario(
             "Fréchet, 128 dimensions, falling spectrum",
             "shifted",
             frechet(128),
