@@ -19,6 +19,8 @@ SURFACE = {
     "demo": "--out --model --seed --json",
     "evaluate": "--generated --reference --reference-split --metrics --list --pair-by "
     "--split-by --baseline --tolerance --out --cache --device --workers --json",
+    "caption": "AUDIO --manifest --model --title --tags --visual --metadata --names --method "
+    "--beams --temperature --top-p --seed --batch --jsonl --out --device --json",
     "bench": "MODEL --dtype --device --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
     "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from soundwright import __version__
 from soundwright.cli import (
     bench,
+    caption,
     data,
     demo,
     evaluate,
@@ -91,6 +92,7 @@ app.command("generate")(generate.generate)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
+app.command("caption")(caption.caption)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

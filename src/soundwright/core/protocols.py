@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from soundwright.core.records import Caption
+
 BatchIn = TypeVar("BatchIn", contravariant=True)
 BatchOut = TypeVar("BatchOut", covariant=True)
 
@@ -271,6 +273,35 @@ class Shareable(Protocol):
 
     def for_rank(self, rank: int, ranks: int) -> Any:
         """The same batches, of which rank number `rank` takes its share."""
+        ...
+
+
+class Captioner(Protocol):
+    """Something that tells what is heard. Users: later the corpus builder."""
+
+    @property
+    def name(self) -> str:
+        """What it calls itself."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever it may say something else."""
+        ...
+
+    def describe(
+        self,
+        waveforms: Sequence[Tensor],
+        sample_rate: int,
+        metadata: Sequence[Mapping[str, str]] | None = None,
+    ) -> list[Caption]:
+        """One caption for each sound [C, N], with its confidence.
+
+        Args:
+            waveforms: Of any length.
+            sample_rate: Of all of them.
+            metadata: What is known of each: texts by `title`, `tags` or `visual`.
+        """
         ...
 
 

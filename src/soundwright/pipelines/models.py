@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from torch import Tensor
@@ -36,11 +37,16 @@ from soundwright.pipelines.storage import Storage, read_weights, write_weights
 from soundwright.pipelines.text_folders import TEXT_FOLDER, copier_of, name_text_encoder
 from soundwright.pipelines.weight_files import stream_weights
 
-Kind = Literal["lm", "codec", "vae", "mel_codec", "diffusion"]
+Kind = Literal["lm", "codec", "vae", "mel_codec", "diffusion", "language", "captioner"]
 FORMAT_VERSION = 1
 BUNDLED = "bundled"
 BUNDLED_DIFFUSION = "bundled-diffusion"
-SHIPPED = {BUNDLED: "bundled-lm", BUNDLED_DIFFUSION: "bundled-diffusion"}
+BUNDLED_CAPTIONER = "bundled-captioner"
+SHIPPED = {
+    BUNDLED: "bundled-lm",
+    BUNDLED_DIFFUSION: "bundled-diffusion",
+    BUNDLED_CAPTIONER: "bundled-captioner",
+}
 """Names of the models inside the package, and the recipe of each."""
 RECORD_FILE = "model.json"
 CARD_FILE = "card.md"
@@ -118,6 +124,7 @@ def write_model(
     card: str,
     storage: Storage | Mapping[str, Storage] = "fp32",
     text_encoder: Callable[[Path], None] | None = None,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelRecord:
     """Write a model folder, whole or not at all; one that stood there before is replaced.
 
@@ -137,6 +144,7 @@ def write_model(
         storage: How weights are stored: all, or those of each part.
         text_encoder: Writes the text encoder into a new folder; None where there is no other
             than that of `settings`.
+        texts: Further files by name, such as a tokenizer.
     """
     text_encoder = text_encoder or copier_of(settings)
     if text_encoder is not None:
@@ -149,7 +157,8 @@ def write_model(
             _write_part(inside / f"{part}.safetensors", weights, stored[part])
         if text_encoder is not None:
             text_encoder(inside / TEXT_FOLDER)
-        write_text(inside / CARD_FILE, card)
+        for file, text in {**texts, CARD_FILE: card}.items():
+            write_text(inside / file, text)
         record = ModelRecord(
             format_version=FORMAT_VERSION,
             kind=kind,

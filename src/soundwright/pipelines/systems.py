@@ -12,11 +12,14 @@ import torch
 from soundwright.core.config import merge, parse_override
 from soundwright.core.errors import ConfigError, nearest
 from soundwright.core.ranks import Ranks
+from soundwright.pipelines.captioner_recipe import CaptionerRecipe, inherit_captioner
+from soundwright.pipelines.captioner_system import prepare_captioner
 from soundwright.pipelines.codec_system import CodecRecipe, prepare_codec
 from soundwright.pipelines.detector_system import DetectorRecipe, prepare_detector
 from soundwright.pipelines.diffusion_recipe import DiffusionRecipe, inherit_diffusion
 from soundwright.pipelines.diffusion_system import prepare_diffusion
 from soundwright.pipelines.jobs import Job, Workplace
+from soundwright.pipelines.language_system import LanguageRecipe, prepare_language
 from soundwright.pipelines.lm_recipe import LmRecipe, inherit_model
 from soundwright.pipelines.lm_system import prepare_lm
 from soundwright.pipelines.matcher_system import MatcherRecipe, prepare_matcher
@@ -43,9 +46,11 @@ class System:
 
 SYSTEMS: Mapping[str, System] = MappingProxyType(
     {
+        "captioner": System(CaptionerRecipe, prepare_captioner, inherit=inherit_captioner),
         "codec": System(CodecRecipe, prepare_codec),
         "detector": System(DetectorRecipe, prepare_detector),
         "diffusion": System(DiffusionRecipe, prepare_diffusion, inherit=inherit_diffusion),
+        "language": System(LanguageRecipe, prepare_language),
         "lm": System(LmRecipe, prepare_lm, estimate_memory, inherit_model),
         "matcher": System(MatcherRecipe, prepare_matcher),
         "tagger": System(TaggerRecipe, prepare_tagger),

@@ -127,7 +127,23 @@ class Tagger(nn.Module):
         Raises:
             AudioError: As for `score`.
         """
-        return torch.stack([self._embedding(waveform, sample_rate) for waveform in waveforms])
+        found = [self.states(waveform, sample_rate) for waveform in waveforms]
+        return torch.stack([rows.mean(0) if len(rows) else rows.sum(0) for rows in found])
+
+    @torch.no_grad()
+    def states(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        """[T, D] fp32: the last hidden states of one sound, without the silence around it.
+
+        None of them, T = 0, for digital silence.
+
+        Raises:
+            AudioError: As for `score`.
+        """
+        levels = self.levels.read(waveform, sample_rate)
+        if levels is None:
+            return torch.zeros(0, self.config.widths[-1])
+        with evaluating(self):
+            return self._hidden(levels[None], _everywhere(levels))[0][0].cpu()
 
     def recognise(self, waveforms: Sequence[Tensor], sample_rate: int) -> list[str]:
         """The likeliest label of each sound; arguments as for `score`."""
@@ -197,13 +213,6 @@ class Tagger(nn.Module):
             return [1 / len(self.labels)] * len(self.labels)
         with evaluating(self):
             return self(levels[None], _everywhere(levels))[0].softmax(-1).tolist()
-
-    def _embedding(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        levels = self.levels.read(waveform, sample_rate)
-        if levels is None:
-            return torch.zeros(self.config.widths[-1])
-        with evaluating(self):
-            return self._hidden(levels[None], _everywhere(levels))[0].mean(1)[0].cpu()
 
     def _encoded(self, waveform: Tensor) -> Encoded:
         levels = self.levels.read(waveform, self.sample_rate)
