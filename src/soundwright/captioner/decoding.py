@@ -79,43 +79,49 @@ def write_captions(
         inputs_embeds=read.states, attention_mask=read.mask.long()
     ).last_hidden_state
     if config.method == "beam":
-        rows = _search(model.bart, encoded, read.mask, config)
+        rows = _search(model.bart, encoded, read.mask, config, words.unsaid)
     else:
-        rows = _sample(model.bart, encoded, read.mask, config, seeds)
+        rows = _sample(model.bart, encoded, read.mask, config, words.unsaid, seeds)
     confidence = _weigh(model.bart, encoded, read.mask, rows)
     texts = [words.decode(row) for row in rows]
     return [Written(*both) for both in zip(texts, confidence, strict=True)]
 
 
-def _search(bart: Any, encoded: Tensor, mask: Tensor, config: CaptioningConfig) -> list[list[int]]:
+def _search(
+    bart: Any, encoded: Tensor, mask: Tensor, config: CaptioningConfig, unsaid: list[int]
+) -> list[list[int]]:
+    how = {"early_stopping": True} if config.beams > 1 else {}
     found = bart.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
         attention_mask=mask.long(),
+        decoder_input_ids=_begin(encoded),
         num_beams=config.beams,
         do_sample=False,
-        # The begin and the end count as words there.
-        max_new_tokens=config.words + 2,
-        min_new_tokens=config.least + 2,
+        # The end counts as a word there.
+        max_new_tokens=config.words + 1,
+        min_new_tokens=config.least,
+        suppress_tokens=unsaid,
         bos_token_id=Words.begin,
         pad_token_id=Words.pad,
         eos_token_id=Words.end,
-        decoder_start_token_id=Words.end,
-        forced_bos_token_id=Words.begin,
         forced_eos_token_id=Words.end,
-        no_repeat_ngram_size=0,
-        early_stopping=True,
+        **how,
     )
     return [_cut(row) for row in found[:, 1:].tolist()]
 
 
 def _sample(
-    bart: Any, encoded: Tensor, mask: Tensor, config: CaptioningConfig, seeds: Sequence[int]
+    bart: Any,
+    encoded: Tensor,
+    mask: Tensor,
+    config: CaptioningConfig,
+    unsaid: list[int],
+    seeds: Sequence[int],
 ) -> list[list[int]]:
     """Words drawn one after another."""
     assert len(seeds) == len(encoded), "sampling needs a seed for each sound"
     streams = [torch_stream(seed, "caption") for seed in seeds]
-    before = torch.tensor([[Words.end, Words.begin]], device=encoded.device)
-    before = before.expand(len(encoded), -1)
+    before = _begin(encoded)
     drawn: list[Tensor] = []
     cache: Any = None
     done = torch.zeros(len(encoded), dtype=torch.bool)
@@ -129,7 +135,7 @@ def _sample(
         )
         cache = output.past_key_values
         logits = output.logits[:, -1].float().cpu()
-        logits[:, [Words.begin, Words.pad]] = -torch.inf
+        logits[:, unsaid] = -torch.inf
         if number < config.least:
             logits[:, Words.end] = -torch.inf
         chosen = _draw(logits / config.temperature, config.top_p, streams)
@@ -140,6 +146,12 @@ def _sample(
             break
         before = chosen[:, None].to(encoded.device)
     return [_cut([Words.begin, *row]) for row in torch.stack(drawn, 1).tolist()]
+
+
+def _begin(encoded: Tensor) -> Tensor:
+    """[B, 2]: what BART's decoder is given before the first word."""
+    begun = torch.tensor([[Words.end, Words.begin]], device=encoded.device)
+    return begun.expand(len(encoded), -1)
 
 
 def _draw(logits: Tensor, top_p: float, streams: Sequence[torch.Generator]) -> Tensor:

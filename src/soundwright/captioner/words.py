@@ -49,6 +49,11 @@ class Words:
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size()
 
+    @property
+    def unsaid(self) -> list[int]:
+        """Numbers that stand in no caption."""
+        return [self.begin, self.pad, SPECIAL.index(UNKNOWN), self.mask]
+
     def encode(self, text: str) -> list[int]:
         """The numbers of a text, without special ones."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
