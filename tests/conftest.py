@@ -23,24 +23,41 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> Path:
-    """The finished run of bundled-lm-tiny: trained once for all workers; not to be changed."""
+def run_once(recipe: str, name: str, tmp_path_factory) -> Path:
+    """The finished run of a recipe: trained once for all workers; not to be changed."""
     from soundwright.pipelines.training import train_recipe
 
     here = tmp_path_factory.getbasetemp()
     # A worker's folder stands in one that all workers share.
-    run = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "tiny-run"
+    run = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / name
     with FileLock(f"{run}.lock"):
         if not (run / "model" / "model.json").is_file():
-            train_recipe("bundled-lm-tiny", out=run, resume=(run / "recipe.json").is_file())
+            train_recipe(recipe, out=run, resume=(run / "recipe.json").is_file())
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """The finished run of bundled-lm-tiny."""
+    return run_once("bundled-lm-tiny", "tiny-run", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_run) -> Path:
     """The model folder of `tiny_run`."""
     return tiny_run / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_captioner_run(tmp_path_factory) -> Path:
+    """The finished run of bundled-captioner-tiny, with its language model and first stage."""
+    return run_once("bundled-captioner-tiny", "tiny-captioner-run", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def tiny_captioner(tiny_captioner_run) -> Path:
+    """The model folder of `tiny_captioner_run`."""
+    return tiny_captioner_run / "model"
 
 
 @pytest.fixture

@@ -13,8 +13,11 @@ NO_TWIN = {"synth-tiny", "synth-codec"}
 
 
 @pytest.mark.parametrize("name", list_recipes())
-def test_every_recipe_composes_and_validates(name, tiny_model):
-    given = [f"from_model={tiny_model}"] if compose_recipe(name).get("from_model") else []
+def test_every_recipe_composes_and_validates(name, tiny_model, tiny_captioner):
+    values = compose_recipe(name)
+    given = [f"from_model={tiny_model}"] if values.get("from_model") else []
+    if (values.get("start") or {}).get("model"):
+        given = [f"start.model={tiny_captioner}"]
     recipe = read_recipe(name, given, ALL_SYSTEMS)
     assert recipe.name == name
     assert recipe.description

@@ -248,7 +248,8 @@ def _read_table(path: Path) -> dict[str, dict[str, str]]:
                 f"{path}, line {number} names no file.",
                 expected='{"file": "dog.wav", "title": "my dog"}',
             )
-        rows[row.pop("file")] = {str(field): str(text) for field, text in row.items()}
+        name = row.pop("file")
+        rows[name] = {str(field): str(text) for field, text in row.items()}
     return rows
 
 
