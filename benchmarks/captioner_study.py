@@ -214,7 +214,9 @@ def main() -> None:
         "folds": list(options.fold),
         "scenes_a_fold": options.scenes,
         "seed": options.seed,
-        "rows": {row.name: summarise([one for one in found if one["row"] == row.name]) for row in rows},
+        "rows": {
+            row.name: summarise([one for one in found if one["row"] == row.name]) for row in rows
+        },
     }
     report(results["rows"])
     if options.out:

@@ -29,18 +29,23 @@ def wire_by_hand(model, words, impression, known, caption):
     bart = BartForConditionalGeneration(config.bart.transformers_config()).eval()
     bart.model.load_state_dict(model.bart.model.state_dict(), strict=False)
     bart.final_logits_bias = model.bart.final_logits_bias
-    table, marks = bart.get_input_embeddings().weight, dict(
-        zip(DELIMITERS, model.delimiters.weight, strict=True)
+    table, marks = (
+        bart.get_input_embeddings().weight,
+        dict(zip(DELIMITERS, model.delimiters.weight, strict=True)),
     )
     states = impression.states[None]
     states = states @ model.entrance.weight.T + model.entrance.bias
     states = states + model.places.weight[None, : states.shape[1]]
     states = F.layer_norm(states, states.shape[-1:], model.norm.weight, model.norm.bias)
     found = qformer(model.queries, encoder_hidden_states=states).last_hidden_state
-    rows = [F.layer_norm(
-        impression.vector @ model.clap[0].weight.T + model.clap[0].bias,
-        [config.bart.width], model.clap[1].weight, model.clap[1].bias,
-    )]
+    rows = [
+        F.layer_norm(
+            impression.vector @ model.clap[0].weight.T + model.clap[0].bias,
+            [config.bart.width],
+            model.clap[1].weight,
+            model.clap[1].bias,
+        )
+    ]
     rows += [marks["sound"], *(found[0] @ model.exit.weight.T + model.exit.bias), marks["/sound"]]
     for field in ("title", "tags", "visual"):
         if field in known:

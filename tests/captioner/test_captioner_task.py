@@ -50,7 +50,9 @@ def test_the_loss_is_that_of_a_literal_float64_version():
     torch.testing.assert_close(float(found), total / count, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize(("frozen", "kept"), [("language", "bart."), ("words", "bart.model.shared")])
+@pytest.mark.parametrize(
+    ("frozen", "kept"), [("language", "bart."), ("words", "bart.model.shared")]
+)
 def test_training_changes_no_byte_of_what_is_frozen(model, words, batch, frozen, kept):
     task = CaptionerTask(model, words, CaptionerTaskConfig(frozen=frozen), seed=0)
     before = {name: value.clone() for name, value in model.state_dict().items()}

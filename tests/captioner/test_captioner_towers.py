@@ -215,7 +215,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_heard(tmp_path):
 
 
 def test_sounds_are_joined_with_their_mask():
-    sounds = [Impression(torch.ones(2, 3), torch.ones(4)), Impression(torch.ones(5, 3), torch.ones(4))]
+    sounds = [
+        Impression(torch.ones(2, 3), torch.ones(4)),
+        Impression(torch.ones(5, 3), torch.ones(4)),
+    ]
     heard = join_sounds(sounds)
     assert heard.mask.sum(1).tolist() == [2, 5]
     assert float(heard.states.sum()) == 21

@@ -103,7 +103,11 @@ def test_mistakes_are_told(refuses, arguments, says):
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("{", "line 1 is not JSON"), ('{"title": "x"}', "names no file"), ('{"file": "b.wav"}', "knows none")],
+    [
+        ("{", "line 1 is not JSON"),
+        ('{"title": "x"}', "names no file"),
+        ('{"file": "b.wav"}', "knows none"),
+    ],
 )
 def test_bad_tables_are_told(refuses, tmp_path, line, says):
     (tmp_path / "known.jsonl").write_text(line)

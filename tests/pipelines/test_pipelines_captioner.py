@@ -164,7 +164,11 @@ def test_spans_in_a_row_with_one_caption_are_one(captioner):
         record = captioner._record(text, confidence)
         return Span(start, start + 1.0, record, agreement)
 
-    spans = [span(0.0, "rain", 0.9, 0.5), span(1.0, "rain", 0.4, 0.7), span(2.0, "a dog", 0.8, None)]
+    spans = [
+        span(0.0, "rain", 0.9, 0.5),
+        span(1.0, "rain", 0.4, 0.7),
+        span(2.0, "a dog", 0.8, None),
+    ]
     first, second = _join_spans(spans)
     assert (first.start, first.end, first.caption.confidence, first.agreement) == (0, 2, 0.4, 0.5)
     assert (second.start, second.text) == (2.0, "a dog")

@@ -20,7 +20,6 @@ from soundwright.captioner.towers import (
 )
 from soundwright.captioner.words import Words
 from soundwright.core.errors import CheckpointError
-from soundwright.core.protocols import TextAudioEncoder
 from soundwright.pipelines.captioner_recipe import ClapSource, LanguageSource, TowerSource
 from soundwright.pipelines.language_system import load_language, read_words
 from soundwright.pipelines.models import ModelRecord, find_model, verify_model
@@ -40,7 +39,7 @@ class Ears:
     towers: FrozenTowers
     choice: TowerChoice
     """Of the audio tower."""
-    clap: TextAudioEncoder | None
+    clap: Clap | Matcher | None
     """As the towers' own, which hear and do not read."""
     clap_name: str | None
     """CLAP by name; None where there is none, or where the folder holds a matcher."""
@@ -48,9 +47,7 @@ class Ears:
     @property
     def vector_width(self) -> int | None:
         """V."""
-        if isinstance(self.clap, Matcher):
-            return self.clap.config.width
-        return None if self.clap is None else self.clap.embed_texts([""]).shape[-1]
+        return None if self.clap is None else self.clap.width
 
     @property
     def parts(self) -> dict[str, tuple[dict[str, Any], dict[str, torch.Tensor]]]:
@@ -117,7 +114,7 @@ def load_captioner_parts(name: str | Path, device: torch.device) -> CaptionerPar
     choice = TowerChoice.read(record.parts["tower"], origin=origin)
     tower = build_tower(choice)
     load_part(tower, folder, "tower")
-    clap: TextAudioEncoder | None = None
+    clap: Clap | Matcher | None = None
     clap_name = record.settings["clap"]
     if "matcher" in record.parts:
         clap = Matcher(MatcherConfig.read(record.parts["matcher"], origin=origin))
@@ -162,7 +159,7 @@ def _open_clap(source: ClapSource | None, device: torch.device) -> Clap | Matche
 def _join(
     tower: HtsatTower | TaggerTower,
     choice: TowerChoice,
-    clap: TextAudioEncoder | None,
+    clap: Clap | Matcher | None,
     clap_name: str | None,
     device: torch.device,
 ) -> Ears:

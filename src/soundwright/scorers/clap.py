@@ -116,6 +116,11 @@ class Clap:
         return self._identity
 
     @property
+    def width(self) -> int:
+        """D of the embeddings."""
+        return self._model.config.projection_dim
+
+    @property
     def sample_rate(self) -> int:
         """48000 Hz for all published checkpoints."""
         return self._mel.config.sample_rate
@@ -142,8 +147,7 @@ class Clap:
         """[B, D] fp32 of length one; texts longer than 77 tokens are cut, with a warning."""
         tokens = [torch.tensor(ids) for ids in self._tokenize(texts)]
         rows = run_in_batches(tokens, self._read, self._batch_size)
-        width = self._model.config.projection_dim
-        return torch.stack([row for row, _ in rows]) if rows else torch.zeros(0, width)
+        return torch.stack([row for row, _ in rows]) if rows else torch.zeros(0, self.width)
 
     def _tell(self, weights: str) -> dict[str, str]:
         heard = self._listening

@@ -78,6 +78,11 @@ class Matcher(nn.Module):
         return self.config.name
 
     @property
+    def width(self) -> int:
+        """D of the embeddings."""
+        return self.config.width
+
+    @property
     def sample_rate(self) -> int:
         """At which it hears."""
         return self.config.levels.mel.sample_rate
