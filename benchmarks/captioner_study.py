@@ -1,7 +1,7 @@
-"""What the small captioner hears in recordings that nothing of it has heard: fold by fold, row by row.
+"""What the small captioner hears in recordings that nothing of it has heard, fold by fold.
 
-    python benchmarks/captioner_study.py --recordings FOLDER --work DIR [--fold N ...] [--row NAME ...]
-        [--scenes N] [--seed N] [--shipped-towers] [--out FILE]
+    python benchmarks/captioner_study.py --recordings FOLDER --work DIR [--fold N ...]
+        [--row NAME ...] [--scenes N] [--seed N] [--shipped-towers] [--out FILE]
 
 FOLDER holds ESC-10. For each of its folds 1 to 4 everything that hears is trained on the three
 others, by the recipes of what ships: tagger (the audio tower), matcher (in CLAP's place), then the
@@ -98,9 +98,10 @@ class Fold:
         return found
 
     def _train_row(self, row: Row) -> Path:
-        towers = [f"tower.tagger={self._tower('tagger2')}"]
-        if row.name != "no CLAP":
-            towers.append(f"clap.matcher={self._tower('matcher')}")
+        tagger, matcher = (self._tower(recipe) for recipe in ("tagger2", "matcher"))
+        towers = [f"tower.tagger={tagger}", f"tower.matcher={matcher}"]
+        if "clap=null" not in row.overrides:
+            towers.append(f"clap.matcher={matcher}")
         language = _train(
             "bundled-captioner-language",
             self.options.work / "language",

@@ -6,6 +6,7 @@ from soundwright.captioner.heard import Impression
 from soundwright.captioner.language import BartShape
 from soundwright.captioner.model import AutoCap, AutoCapConfig
 from soundwright.captioner.words import Words, train_words
+from soundwright.core.records import Clip, Location, Source
 from soundwright.core.seeding import torch_stream
 
 CAPTIONS = (
@@ -59,3 +60,15 @@ def make_impressions() -> list[Impression]:
         )
         for frames in (5, 9, 7)
     ]
+
+
+def make_clip(**changes):
+    values = {
+        "id": "c",
+        "source": Source(dataset="d", item="i"),
+        "location": Location(path="c.wav"),
+        "pcm_hash": "0",
+        "duration": 1.0,
+        "sample_rate": 8000,
+    }
+    return Clip(**{**values, **changes})

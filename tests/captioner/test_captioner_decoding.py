@@ -1,4 +1,4 @@
-"""Captions written: the likeliest words one by one, draws of a sound's own, and how sure they are."""
+"""Captions written: the likeliest words, draws of a sound's own, and how sure they are."""
 
 import math
 

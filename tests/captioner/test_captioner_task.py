@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
-from captioner_models import CAPTIONS, KNOWN, make_config, make_model
+from captioner_models import CAPTIONS, KNOWN, make_clip, make_config, make_model
 from torch import nn
 
-from soundwright.captioner.batches import CaptionBatch, tell
+from soundwright.captioner.batches import CaptionBatch, invent_title, tell
 from soundwright.captioner.heard import join_sounds
 from soundwright.captioner.model import IGNORED, number_captions
 from soundwright.captioner.task import (
@@ -119,6 +119,16 @@ def test_metadata_is_told_as_often_as_asked():
     share = sum("title" in one for one in told) / 2000
     assert 0.25 < share < 0.35
     assert told == [tell(known, 0.3, 7, draw) for draw in range(2000)]
+
+
+def test_titles_are_invented_of_tags_alone():
+    clip = make_clip(tags=("dog bark", "rain"))
+    drawn = [invent_title(clip, 0.5, 3, draw) for draw in range(400)]
+    titles = {one["title"] for one in drawn if one}
+    assert titles == {"dog bark", "dog", "bark", "rain"}
+    assert 120 < sum(map(bool, drawn)) < 280
+    assert invent_title(clip, 0.0, 3, 0) == {}
+    assert invent_title(make_clip(), 1.0, 3, 0) == {}
 
 
 def test_a_frozen_module_counts_as_no_player(model, words):

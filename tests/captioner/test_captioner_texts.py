@@ -1,26 +1,14 @@
 """Words, metadata and spoilt texts: what a captioner reads and writes."""
 
 import pytest
-from captioner_models import CAPTIONS
+from captioner_models import CAPTIONS, make_clip
 
 from soundwright.captioner.denoising import DenoisingConfig, Texts, infill
 from soundwright.captioner.metadata import clean_title, read_metadata
 from soundwright.captioner.words import Words, train_words
 from soundwright.core.errors import CheckpointError, UserError
-from soundwright.core.records import Clip, Licence, Location, Source
+from soundwright.core.records import Licence
 from soundwright.core.seeding import numpy_stream
-
-
-def make_clip(**changes):
-    values = {
-        "id": "c",
-        "source": Source(dataset="d", item="i"),
-        "location": Location(path="c.wav"),
-        "pcm_hash": "0",
-        "duration": 1.0,
-        "sample_rate": 8000,
-    }
-    return Clip(**{**values, **changes})
 
 
 def test_the_same_texts_make_the_same_words(words):

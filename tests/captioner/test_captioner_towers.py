@@ -11,14 +11,16 @@ from soundwright.captioner.towers import (
     FrozenTowers,
     HtsatConfig,
     HtsatTower,
-    TaggerTower,
+    SmallTower,
+    SmallTowerConfig,
     TowerChoice,
     build_tower,
 )
 from soundwright.core.errors import AudioError, ConfigError
 from soundwright.core.seeding import torch_stream
-from soundwright.scorers.matching import Matcher, matcher_folder
+from soundwright.scorers.matching import Matcher, MatcherConfig, matcher_folder
 from soundwright.scorers.tagger import Tagger, TaggerConfig, tagger2_folder
+from soundwright.scorers.trunk import TrunkConfig
 
 TINY = HtsatConfig(
     mel=MelConfig(
@@ -89,9 +91,9 @@ def test_of_a_long_sound_the_beginning_is_heard_and_nothing_is_drawn(htsat):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["htsat", "tagger"])
+@pytest.mark.parametrize("kind", ["htsat", "small"])
 def test_loudness_silence_and_batch_mates(kind, htsat):
-    tower = htsat if kind == "htsat" else tagger_tower()
+    tower = htsat if kind == "htsat" else small_tower()
     rate = tower.sample_rate
     sounds = [noise(2.0, rate), torch.zeros(rate), noise(3.0, rate, seed=1)]
     together = tower.listen(sounds)
@@ -104,8 +106,12 @@ def test_loudness_silence_and_batch_mates(kind, htsat):
         torch.testing.assert_close(quiet, states, rtol=1e-3, atol=1e-3)
 
 
-def tagger_tower():
-    return TaggerTower(TaggerConfig(labels=("dog bark", "rain"), widths=(4, 8))).eval()
+def small_tower():
+    tagger = TaggerConfig(labels=("dog bark", "rain"), widths=(4, 8))
+    matcher = MatcherConfig(
+        trunk=TrunkConfig(widths=(4, 8), strides=(2, 1), width=6, dilations=(1,))
+    )
+    return SmallTower(SmallTowerConfig(tagger=tagger, matcher=matcher)).eval()
 
 
 def test_a_taggers_states_are_what_it_embeds():
@@ -113,6 +119,21 @@ def test_a_taggers_states_are_what_it_embeds():
     sound = noise(2.0, tagger.sample_rate)
     states = tagger.states(sound, tagger.sample_rate)
     torch.testing.assert_close(states.mean(0), tagger.embed([sound], tagger.sample_rate)[0])
+
+
+def test_a_small_tower_sets_states_side_by_side():
+    """A tagger's frame spans as many of a matcher's as there are of those for each of its own."""
+    tower = small_tower()
+    sound = noise(2.0, tower.sample_rate)
+    (found,) = tower.listen([sound])
+    matcher = tower.networks["matcher"].states(sound, 16_000)
+    tagger = tower.networks["tagger"].states(sound, 16_000, trim=False)
+    assert found.shape == (len(matcher), 8 + 6)
+    assert torch.equal(found[:, 8:], matcher)
+    for place in range(len(matcher)):
+        assert torch.equal(found[place, :8], tagger[place * len(tagger) // len(matcher)])
+    with pytest.raises(ConfigError, match="tagger, matcher or both"):
+        SmallTowerConfig.read({})
 
 
 def test_towers_are_frozen_and_out_of_reach(htsat):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 
 import pytest
 import torch
@@ -127,8 +128,8 @@ def test_silent_clips_are_counted_and_never_trained_on(tiny_captioner_run, tmp_p
     )
     job = prepare_captioner(recipe, Workplace(tmp_path / "run", tmp_path / "data"))
     assert silent.id not in {clip.id for clip in job.batches._clips}
+    strict = recipe.model_copy(update={"max_bad_rate": 0.0})
     with pytest.raises(UserError, match="bad"):
-        strict = recipe.model_copy(update={"max_bad_rate": 0.0})
         prepare_captioner(strict, Workplace(tmp_path / "run2", tmp_path / "data"))
 
 
@@ -155,8 +156,8 @@ def test_long_sounds_are_captioned_part_by_part(captioner):
     spans = said.spans
     assert spans[0].start == 0
     assert spans[-1].end == pytest.approx(25.0)
-    assert all(a.end == b.start for a, b in zip(spans, spans[1:], strict=False))
-    assert all(a.text != b.text for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(spans))
+    assert all(a.text != b.text for a, b in pairwise(spans))
 
 
 def test_spans_in_a_row_with_one_caption_are_one(captioner):

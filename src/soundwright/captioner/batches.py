@@ -38,6 +38,9 @@ class CaptionBatchConfig(Config):
     known: float = Bound(default=1.0, ge=0, le=1)
     """Probability, of each field of each clip, that it is told. Below 1 the model learns to do
     without."""
+    invented: float = Bound(default=0.0, ge=0, le=1)
+    """Probability that a clip without a title is given one, made of one of its tags. Where few
+    clips have titles, the model would learn those by heart instead of their words."""
 
 
 class CaptionedSounds:
@@ -88,7 +91,20 @@ class CaptionedSounds:
         return self._text(clip, numpy_stream(self._seed, "caption", draw))
 
     def _metadata(self, clip: Clip, draw: int) -> dict[Field, str]:
-        return tell(read_metadata(clip), self._config.known, self._seed, draw)
+        known = read_metadata(clip)
+        if "title" not in known:
+            known |= invent_title(clip, self._config.invented, self._seed, draw)
+        return tell(known, self._config.known, self._seed, draw)
+
+
+def invent_title(clip: Clip, probability: float, seed: int, draw: int) -> dict[Field, str]:
+    """A title made of one of a clip's tags, or of some of its words; none as often as not drawn."""
+    stream = numpy_stream(seed, "title", draw)
+    if stream.random() >= probability or not clip.tags:
+        return {}
+    words = clip.tags[int(stream.integers(len(clip.tags)))].split()
+    kept = [word for word in words if stream.random() < 0.8] or words
+    return {"title": " ".join(kept)}
 
 
 def tell(

@@ -1,4 +1,4 @@
-"""The frozen towers: an audio tower, HTSAT or a small tagger, beside CLAP or a small matcher."""
+"""The frozen towers: an audio tower, HTSAT or a small one, beside CLAP or a small matcher."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from soundwright.core.errors import ConfigError
 from soundwright.core.files import hash_bytes
 from soundwright.core.protocols import AudioEncoder
 from soundwright.core.seeding import initialising
+from soundwright.scorers.matching import Matcher, MatcherConfig
 from soundwright.scorers.modes import full_precision
 from soundwright.scorers.pretrained import hash_weights
 from soundwright.scorers.tagger import Tagger, TaggerConfig
@@ -167,58 +168,94 @@ class HtsatTower(nn.Module):
         return pad(sound / loudest * self.config.peak, (0, wanted - len(sound)))
 
 
-class TaggerTower(nn.Module):
-    """The last hidden states of a tagger: small enough to be trained on two cores.
+class SmallTowerConfig(Config):
+    """Networks small enough to be trained on two cores; at least one of them."""
+
+    tagger: TaggerConfig | None = None
+    """Knows single sounds well."""
+    matcher: MatcherConfig | None = None
+    """Has heard scenes of several sounds, and gives three times as many frames."""
+    seconds: float = Field(default=10.0, gt=0)
+    """That are heard at once."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.tagger is None and self.matcher is None:
+            raise ValueError("give tagger, matcher or both")
+        return self
+
+
+class SmallTower(nn.Module):
+    """The hidden states of a tagger and of a matcher, side by side.
 
     Args:
-        config: Of the tagger.
-        seconds: That it hears at once.
+        config: See `SmallTowerConfig`.
     """
 
-    frames = 256
-    """Most that it gives: of ten seconds, 32."""
+    frames = 512
+    """Most that it gives: of ten seconds a matcher that ships gives 125."""
 
-    def __init__(self, config: TaggerConfig, seconds: float = 10.0) -> None:
+    def __init__(self, config: SmallTowerConfig) -> None:
         super().__init__()
-        self.network = Tagger(config)
-        self.longest = seconds
+        self.config = config
+        self.longest = config.seconds
+        self.networks = nn.ModuleDict()
+        if config.tagger is not None:
+            self.networks["tagger"] = Tagger(config.tagger)
+        if config.matcher is not None:
+            self.networks["matcher"] = Matcher(config.matcher)
 
     @property
     def width(self) -> int:
-        """D."""
-        return self.network.config.widths[-1]
+        """D: the sum of theirs."""
+        config = self.config
+        tagger = 0 if config.tagger is None else config.tagger.widths[-1]
+        return tagger + (0 if config.matcher is None else config.matcher.trunk.width)
 
     @property
     def sample_rate(self) -> int:
         """At which it hears."""
-        return self.network.sample_rate
+        (first, *_) = self.networks.values()
+        return first.sample_rate  # pyright: ignore[reportReturnType]
 
     def listen(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """States [T, D] of mono sounds [N], without the silence around them; none of silence."""
+        """States [T, D] of mono sounds [N], silence around them included; none of silence."""
         wanted = round(self.longest * self.sample_rate)
-        return [self.network.states(waveform[:wanted], self.sample_rate) for waveform in waveforms]
+        return [self._hear(waveform[:wanted]) for waveform in waveforms]
+
+    def _hear(self, waveform: Tensor) -> Tensor:
+        rate = self.sample_rate
+        found = []
+        for network in self.networks.values():
+            sound = resample(waveform, rate, network.sample_rate)  # pyright: ignore[reportArgumentType]
+            how = {"trim": False} if isinstance(network, Tagger) else {}
+            found.append(network.states(sound, network.sample_rate, **how))  # pyright: ignore[reportCallIssue]
+        longest = max(map(len, found))
+        # A coarser network's frames stand as often as the finest has frames in each.
+        places = torch.arange(longest)
+        return torch.cat([rows[places * len(rows) // max(longest, 1)] for rows in found], 1)
 
 
 class TowerChoice(Config):
     """Exactly one audio tower."""
 
     htsat: HtsatConfig | None = None
-    tagger: TaggerConfig | None = None
+    small: SmallTowerConfig | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.htsat is None) == (self.tagger is None):
-            raise ValueError("give exactly one of htsat and tagger")
+        if (self.htsat is None) == (self.small is None):
+            raise ValueError("give exactly one of htsat and small")
         return self
 
 
-def build_tower(choice: TowerChoice, seed: int = 0) -> HtsatTower | TaggerTower:
+def build_tower(choice: TowerChoice, seed: int = 0) -> HtsatTower | SmallTower:
     """A tower with initial weights."""
     if choice.htsat is not None:
         return HtsatTower(choice.htsat, seed)
-    assert choice.tagger is not None
+    assert choice.small is not None
     with initialising(seed, "tower"):
-        return TaggerTower(choice.tagger)
+        return SmallTower(choice.small)
 
 
 class FrozenTowers:
@@ -232,12 +269,12 @@ class FrozenTowers:
         clap: Hears sounds as wholes; None leaves them out.
     """
 
-    def __init__(self, tower: HtsatTower | TaggerTower, clap: AudioEncoder | None = None) -> None:
+    def __init__(self, tower: HtsatTower | SmallTower, clap: AudioEncoder | None = None) -> None:
         self.tower = tower.eval().requires_grad_(False)
         self.clap = clap
         if isinstance(clap, nn.Module):
             clap.eval().requires_grad_(False)
-        parts = [hash_weights(tower, tower_facts(tower)), str(REVISION)]
+        parts = [hash_weights(tower, tower.config), str(REVISION)]
         parts += [] if clap is None else [clap.identity]
         self._identity = hash_bytes("\n".join(parts).encode())[:16]
 
@@ -273,8 +310,3 @@ class FrozenTowers:
         )
         vectors = [encoded.vector.float().cpu() for encoded in heard]
         return [Impression(*both) for both in zip(states, vectors, strict=True)]
-
-
-def tower_facts(tower: HtsatTower | TaggerTower) -> Config:
-    """The configuration that decides on a tower's states beside its weights."""
-    return tower.config if isinstance(tower, HtsatTower) else tower.network.config

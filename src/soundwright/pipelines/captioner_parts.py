@@ -14,7 +14,7 @@ from soundwright.captioner.towers import (
     FrozenTowers,
     HtsatConfig,
     HtsatTower,
-    TaggerTower,
+    SmallTower,
     TowerChoice,
     build_tower,
 )
@@ -127,13 +127,19 @@ def load_captioner_parts(name: str | Path, device: torch.device) -> CaptionerPar
     return CaptionerParts(ears, model.to(device).eval(), read_words(folder), record)
 
 
-def _open_tower(source: TowerSource) -> tuple[HtsatTower | TaggerTower, TowerChoice]:
-    if source.tagger is not None:
-        shipped = source.tagger == TAGGER2
-        tagger = Tagger.load(tagger2_folder() if shipped else Path(source.tagger).expanduser())
-        choice = TowerChoice(tagger=tagger.config)
+def _open_tower(source: TowerSource) -> tuple[HtsatTower | SmallTower, TowerChoice]:
+    if source.tagger is not None or source.matcher is not None:
+        parts: dict[str, Tagger | Matcher] = {}
+        if source.tagger is not None:
+            parts["tagger"] = _open_tagger(source.tagger)
+        if source.matcher is not None:
+            parts["matcher"] = _open_matcher(source.matcher)
+        configs = {name: part.config.plain() for name, part in parts.items()}
+        choice = TowerChoice.read({"small": configs})
         tower = build_tower(choice)
-        tower.network.load_state_dict(tagger.state_dict())
+        assert isinstance(tower, SmallTower)
+        for name, part in parts.items():
+            tower.networks[name].load_state_dict(part.state_dict())
         return tower, choice
     if source.htsat is not None:
         choice = TowerChoice(htsat=source.htsat)
@@ -152,12 +158,19 @@ def _open_clap(source: ClapSource | None, device: torch.device) -> Clap | Matche
     if source.clap is not None:
         return load_clap(source.clap, device=device)
     assert source.matcher is not None
-    shipped = source.matcher == MATCHER1
-    return Matcher.load(matcher_folder() if shipped else Path(source.matcher).expanduser())
+    return _open_matcher(source.matcher)
+
+
+def _open_tagger(name: str) -> Tagger:
+    return Tagger.load(tagger2_folder() if name == TAGGER2 else Path(name).expanduser())
+
+
+def _open_matcher(name: str) -> Matcher:
+    return Matcher.load(matcher_folder() if name == MATCHER1 else Path(name).expanduser())
 
 
 def _join(
-    tower: HtsatTower | TaggerTower,
+    tower: HtsatTower | SmallTower,
     choice: TowerChoice,
     clap: Clap | Matcher | None,
     clap_name: str | None,

@@ -23,7 +23,7 @@ HOW_TO_TRAIN = ("dropout",)
 
 
 class TowerSource(Config):
-    """The audio tower: exactly one of these, frozen."""
+    """The audio tower, frozen: one of `clap`, `htsat`, or a small one of the two others."""
 
     clap: str | None = None
     """The HTSAT of a CLAP model, by its name on the hub or folder."""
@@ -31,11 +31,14 @@ class TowerSource(Config):
     """An HTSAT with initial weights, for trying things out."""
     tagger: str | None = None
     """A tagger: tagger2, which ships, or the folder of one."""
+    matcher: str | None = None
+    """A matcher, beside the tagger or alone: matcher1, which ships, or the folder of one."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(one is not None for one in (self.clap, self.htsat, self.tagger)) != 1:
-            raise ValueError("give exactly one of clap, htsat and tagger")
+        small = self.tagger is not None or self.matcher is not None
+        if (self.clap is not None) + (self.htsat is not None) + small != 1:
+            raise ValueError("give exactly one of clap, htsat, and tagger or matcher or both")
         return self
 
 

@@ -131,15 +131,18 @@ class Tagger(nn.Module):
         return torch.stack([rows.mean(0) if len(rows) else rows.sum(0) for rows in found])
 
     @torch.no_grad()
-    def states(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        """[T, D] fp32: the last hidden states of one sound, without the silence around it.
+    def states(self, waveform: Tensor, sample_rate: int, *, trim: bool = True) -> Tensor:
+        """[T, D] fp32: the last hidden states of one sound; none, T = 0, of digital silence.
 
-        None of them, T = 0, for digital silence.
+        Args:
+            waveform: [C, N] or [N].
+            sample_rate: Of the waveform.
+            trim: Leave out the silence before and after the sound.
 
         Raises:
             AudioError: As for `score`.
         """
-        levels = self.levels.read(waveform, sample_rate)
+        levels = self.levels.read(waveform, sample_rate, trim=trim)
         if levels is None:
             return torch.zeros(0, self.config.widths[-1])
         with evaluating(self):
