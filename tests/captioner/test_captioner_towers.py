@@ -18,7 +18,8 @@ from soundwright.captioner.towers import (
 )
 from soundwright.core.errors import AudioError, ConfigError
 from soundwright.core.seeding import torch_stream
-from soundwright.scorers.matching import Matcher, MatcherConfig, matcher_folder
+from soundwright.scorers.detector import Detector, DetectorConfig, detector_folder
+from soundwright.scorers.matching import Matcher, matcher_folder
 from soundwright.scorers.tagger import Tagger, TaggerConfig, tagger2_folder
 from soundwright.scorers.trunk import TrunkConfig
 
@@ -108,10 +109,9 @@ def test_loudness_silence_and_batch_mates(kind, htsat):
 
 def small_tower():
     tagger = TaggerConfig(labels=("dog bark", "rain"), widths=(4, 8))
-    matcher = MatcherConfig(
-        trunk=TrunkConfig(widths=(4, 8), strides=(2, 1), width=6, dilations=(1,))
-    )
-    return SmallTower(SmallTowerConfig(tagger=tagger, matcher=matcher)).eval()
+    trunk = TrunkConfig(widths=(4, 8), strides=(2, 1), width=6, dilations=(1,))
+    detector = DetectorConfig(labels=("dog bark", "rain", "wind"), trunk=trunk)
+    return SmallTower(SmallTowerConfig(tagger=tagger, detector=detector)).eval()
 
 
 def test_a_taggers_states_are_what_it_embeds():
@@ -122,18 +122,32 @@ def test_a_taggers_states_are_what_it_embeds():
 
 
 def test_a_small_tower_sets_states_side_by_side():
-    """A tagger's frame spans as many of a matcher's as there are of those for each of its own."""
+    """A tagger's frame spans as many of a detector's as there are of those for each of its own."""
     tower = small_tower()
     sound = noise(2.0, tower.sample_rate)
     (found,) = tower.listen([sound])
-    matcher = tower.networks["matcher"].states(sound, 16_000)
-    tagger = tower.networks["tagger"].states(sound, 16_000, trim=False)
-    assert found.shape == (len(matcher), 8 + 6)
-    assert torch.equal(found[:, 8:], matcher)
-    for place in range(len(matcher)):
-        assert torch.equal(found[place, :8], tagger[place * len(tagger) // len(matcher)])
-    with pytest.raises(ConfigError, match="tagger, matcher or both"):
+    detector = tower.detector.states(sound, 16_000)
+    tagger = tower.tagger.states(sound, 16_000, trim=False)
+    frames = -(-len(detector) // 2)
+    assert found.shape == (frames, 8 + 6 + 2 * 3)
+    for place in range(frames):
+        pooled = detector[2 * place : 2 * place + 2].amax(0)
+        assert torch.equal(found[place, 8:], pooled)
+        assert torch.equal(found[place, :8], tagger[place * len(tagger) // frames])
+    with pytest.raises(ConfigError, match="tagger, detector or both"):
         SmallTowerConfig.read({})
+
+
+def test_a_detectors_states_say_what_it_says_of_frames():
+    detector = Detector.load(detector_folder())
+    sound = noise(2.0, 16_000)
+    states = detector.states(sound, 16_000)
+    labels, width = len(detector.labels), detector.config.trunk.width
+    for number, said in enumerate(detector.probabilities(sound, 16_000)):
+        first = width + number * labels
+        steps = said[:, : 2 * (said.shape[1] // 2)].unflatten(1, (-1, 2)).amax(2)
+        found = states[: steps.shape[1], first : first + labels].T
+        torch.testing.assert_close(found, steps)
 
 
 def test_towers_are_frozen_and_out_of_reach(htsat):

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import max_pool1d, pad
 from transformers import ClapAudioConfig, ClapAudioModel
 
 from soundwright.audio.mel import LogMel, MelConfig
@@ -19,7 +19,7 @@ from soundwright.core.errors import ConfigError
 from soundwright.core.files import hash_bytes
 from soundwright.core.protocols import AudioEncoder
 from soundwright.core.seeding import initialising
-from soundwright.scorers.matching import Matcher, MatcherConfig
+from soundwright.scorers.detector import Detector, DetectorConfig
 from soundwright.scorers.modes import full_precision
 from soundwright.scorers.pretrained import hash_weights
 from soundwright.scorers.tagger import Tagger, TaggerConfig
@@ -173,50 +173,49 @@ class SmallTowerConfig(Config):
 
     tagger: TaggerConfig | None = None
     """Knows single sounds well."""
-    matcher: MatcherConfig | None = None
-    """Has heard scenes of several sounds, and gives three times as many frames."""
+    detector: DetectorConfig | None = None
+    """Tells sounds apart that follow each other or sound together."""
+    pool: int = Field(default=2, ge=1)
+    """So many of the detector's steps become one frame."""
     seconds: float = Field(default=10.0, gt=0)
     """That are heard at once."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if self.tagger is None and self.matcher is None:
-            raise ValueError("give tagger, matcher or both")
+        if self.tagger is None and self.detector is None:
+            raise ValueError("give tagger, detector or both")
         return self
 
 
 class SmallTower(nn.Module):
-    """The hidden states of a tagger and of a matcher, side by side.
+    """The hidden states of a tagger and of a detector, side by side.
 
     Args:
         config: See `SmallTowerConfig`.
     """
 
     frames = 512
-    """Most that it gives: of ten seconds a matcher that ships gives 125."""
+    """Most that it gives: of ten seconds a detector that ships gives 125."""
 
     def __init__(self, config: SmallTowerConfig) -> None:
         super().__init__()
         self.config = config
         self.longest = config.seconds
-        self.networks = nn.ModuleDict()
-        if config.tagger is not None:
-            self.networks["tagger"] = Tagger(config.tagger)
-        if config.matcher is not None:
-            self.networks["matcher"] = Matcher(config.matcher)
+        self.tagger = None if config.tagger is None else Tagger(config.tagger)
+        self.detector = None if config.detector is None else Detector(config.detector)
 
     @property
     def width(self) -> int:
         """D: the sum of theirs."""
-        config = self.config
-        tagger = 0 if config.tagger is None else config.tagger.widths[-1]
-        return tagger + (0 if config.matcher is None else config.matcher.trunk.width)
+        tagger = 0 if self.config.tagger is None else self.config.tagger.widths[-1]
+        return tagger + (0 if self.detector is None else self.detector.width)
 
     @property
     def sample_rate(self) -> int:
         """At which it hears."""
-        (first, *_) = self.networks.values()
-        return first.sample_rate  # pyright: ignore[reportReturnType]
+        network = self.config.detector or self.config.tagger
+        assert network is not None
+        return network.levels.mel.sample_rate
 
     def listen(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         """States [T, D] of mono sounds [N], silence around them included; none of silence."""
@@ -224,14 +223,16 @@ class SmallTower(nn.Module):
         return [self._hear(waveform[:wanted]) for waveform in waveforms]
 
     def _hear(self, waveform: Tensor) -> Tensor:
-        rate = self.sample_rate
-        found = []
-        for network in self.networks.values():
-            sound = resample(waveform, rate, network.sample_rate)  # pyright: ignore[reportArgumentType]
-            how = {"trim": False} if isinstance(network, Tagger) else {}
-            found.append(network.states(sound, network.sample_rate, **how))  # pyright: ignore[reportCallIssue]
-        longest = max(map(len, found))
+        found: list[Tensor] = []
+        if self.tagger is not None:
+            found.append(self.tagger.states(waveform, self.sample_rate, trim=False))
+        if self.detector is not None:
+            rows = self.detector.states(waveform, self.sample_rate)
+            found.append(
+                max_pool1d(rows.T, self.config.pool, ceil_mode=True).T if len(rows) else rows
+            )
         # A coarser network's frames stand as often as the finest has frames in each.
+        longest = max(map(len, found))
         places = torch.arange(longest)
         return torch.cat([rows[places * len(rows) // max(longest, 1)] for rows in found], 1)
 

@@ -26,6 +26,7 @@ from soundwright.pipelines.models import ModelRecord, find_model, verify_model
 from soundwright.pipelines.parts import load_part
 from soundwright.scorers.clap import Clap, load_clap
 from soundwright.scorers.clap_weights import find_clap
+from soundwright.scorers.detector import Detector
 from soundwright.scorers.matching import Matcher, MatcherConfig, matcher_folder
 from soundwright.scorers.tagger import Tagger, tagger2_folder
 
@@ -128,19 +129,8 @@ def load_captioner_parts(name: str | Path, device: torch.device) -> CaptionerPar
 
 
 def _open_tower(source: TowerSource) -> tuple[HtsatTower | SmallTower, TowerChoice]:
-    if source.tagger is not None or source.matcher is not None:
-        parts: dict[str, Tagger | Matcher] = {}
-        if source.tagger is not None:
-            parts["tagger"] = _open_tagger(source.tagger)
-        if source.matcher is not None:
-            parts["matcher"] = _open_matcher(source.matcher)
-        configs = {name: part.config.plain() for name, part in parts.items()}
-        choice = TowerChoice.read({"small": configs})
-        tower = build_tower(choice)
-        assert isinstance(tower, SmallTower)
-        for name, part in parts.items():
-            tower.networks[name].load_state_dict(part.state_dict())
-        return tower, choice
+    if source.tagger is not None or source.detector is not None:
+        return _join_small(source)
     if source.htsat is not None:
         choice = TowerChoice(htsat=source.htsat)
         return build_tower(choice), choice
@@ -152,21 +142,30 @@ def _open_tower(source: TowerSource) -> tuple[HtsatTower | SmallTower, TowerChoi
     return tower, choice
 
 
+def _join_small(source: TowerSource) -> tuple[SmallTower, TowerChoice]:
+    parts: dict[str, Tagger | Detector] = {}
+    if source.tagger is not None:
+        shipped = source.tagger == TAGGER2
+        folder = tagger2_folder() if shipped else Path(source.tagger).expanduser()
+        parts["tagger"] = Tagger.load(folder)
+    if source.detector is not None:
+        parts["detector"] = Detector.load(Path(source.detector).expanduser())
+    choice = TowerChoice.read({"small": {name: one.config.plain() for name, one in parts.items()}})
+    tower = build_tower(choice)
+    assert isinstance(tower, SmallTower)
+    for name, part in parts.items():
+        tower.get_submodule(name).load_state_dict(part.state_dict())
+    return tower, choice
+
+
 def _open_clap(source: ClapSource | None, device: torch.device) -> Clap | Matcher | None:
     if source is None:
         return None
     if source.clap is not None:
         return load_clap(source.clap, device=device)
     assert source.matcher is not None
-    return _open_matcher(source.matcher)
-
-
-def _open_tagger(name: str) -> Tagger:
-    return Tagger.load(tagger2_folder() if name == TAGGER2 else Path(name).expanduser())
-
-
-def _open_matcher(name: str) -> Matcher:
-    return Matcher.load(matcher_folder() if name == MATCHER1 else Path(name).expanduser())
+    shipped = source.matcher == MATCHER1
+    return Matcher.load(matcher_folder() if shipped else Path(source.matcher).expanduser())
 
 
 def _join(

@@ -31,14 +31,15 @@ class TowerSource(Config):
     """An HTSAT with initial weights, for trying things out."""
     tagger: str | None = None
     """A tagger: tagger2, which ships, or the folder of one."""
-    matcher: str | None = None
-    """A matcher, beside the tagger or alone: matcher1, which ships, or the folder of one."""
+    detector: str | None = None
+    """A detector, beside the tagger or alone: the folder of one. The one that ships measures how
+    well sounds obey their captions, and should not have written these."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        small = self.tagger is not None or self.matcher is not None
+        small = self.tagger is not None or self.detector is not None
         if (self.clap is not None) + (self.htsat is not None) + small != 1:
-            raise ValueError("give exactly one of clap, htsat, and tagger or matcher or both")
+            raise ValueError("give exactly one of clap, htsat, and tagger or detector or both")
         return self
 
 

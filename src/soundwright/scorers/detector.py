@@ -125,6 +125,29 @@ class Detector(nn.Module):
             activity, onset = self(levels[None])
         return activity[0].sigmoid().cpu(), onset[0].sigmoid().cpu()
 
+    @property
+    def width(self) -> int:
+        """D of the states."""
+        return self.config.trunk.width + 2 * len(self.labels)
+
+    @torch.no_grad()
+    def states(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        """[T, D] fp32: the trunk's hidden states of one sound, and what they say of every label.
+
+        Behind the hidden states stand how likely each label sounds, and begins, at most within
+        the step. None of them, T = 0, for digital silence.
+
+        Raises:
+            AudioError: A waveform without samples, or with some that are not finite.
+        """
+        levels = self.levels.read(waveform, sample_rate, trim=False)
+        if levels is None:
+            return torch.zeros(0, self.width)
+        with evaluating(self):
+            hidden = self.trunk(levels[None])
+            said = [self._loudest(head(hidden)) for head in (self.activity, self.onset)]
+        return torch.cat([hidden.float(), *said], 1)[0].T.cpu()
+
     def detect(self, waveforms: Sequence[Tensor], sample_rate: int) -> list[list[Event]]:
         """The events of each sound, sorted by onset.
 
@@ -199,6 +222,11 @@ class Detector(nn.Module):
             )
         ]
         return sorted(events, key=lambda event: (event.onset, event.label))
+
+    def _loudest(self, logits: Tensor) -> Tensor:
+        """[B, stride * L, T] to probabilities [B, L, T], the highest of each step's frames."""
+        apart = logits.float().unflatten(1, (len(self.labels), self._stride))
+        return apart.amax(2).sigmoid()
 
     def _unfold(self, logits: Tensor, frames: int) -> Tensor:
         """[B, stride * L, T] to [B, L, F]: the frames of a step one after another."""

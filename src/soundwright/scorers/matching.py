@@ -150,19 +150,6 @@ class Matcher(nn.Module):
         # The text encoder stays on the CPU, wherever the matcher works.
         return self.embed_vectors(vectors.to(self.scale.device)).cpu()
 
-    @torch.no_grad()
-    def states(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        """[T, D] fp32: the trunk's hidden states of one sound [C, N] or [N]; none of silence.
-
-        Raises:
-            AudioError: A waveform without samples, or with some that are not finite.
-        """
-        levels = self.levels.read(waveform, sample_rate, trim=False)
-        if levels is None:
-            return torch.zeros(0, self.config.trunk.width)
-        with evaluating(self):
-            return self.trunk(levels[None])[0].T.float().cpu()
-
     def save(self, folder: Path, *, notes: dict[str, Any] | None = None) -> None:
         """Write weights in fp16 and a description to a new folder; as `Tagger.save`."""
         FORMAT.write(folder, self, self.config, notes)
