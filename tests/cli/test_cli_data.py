@@ -10,8 +10,9 @@ from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
 from soundwright.codecs.spectrum_vocoder import SpectrumVocoderConfig
 from soundwright.data.manifest import read_clip, read_manifest
 from soundwright.data.store import LatentStore
+from soundwright.pipelines.latent_codecs import VocoderChoice, build_vocoder
 from soundwright.pipelines.models import verify_model, write_model
-from soundwright.pipelines.parts import VocoderChoice, build_vocoder, load_latent_codec
+from soundwright.pipelines.parts import load_latent_codec
 
 
 @pytest.fixture
