@@ -21,7 +21,7 @@ PARTS = 3
 
 
 class DitConfig(TokenConfig):
-    """Shape of the network, and the process that it reverses. The defaults are as large as our S."""
+    """Shape of the network, and the process that it reverses. By default it is as large as S."""
 
     blocks: int = Field(default=18, ge=1)
 
