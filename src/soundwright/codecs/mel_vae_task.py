@@ -3,8 +3,8 @@
 As AudioLDM trains its own (Liu et al. 2023, appendix): reconstruction, a small KL term, and an
 adversary that keeps spectrograms from turning to blur. AudioLDM and GenAU have a perceptual loss
 besides, LPIPS, of a network that was trained on pictures; matching the adversary's features stands
-in its place. An autoencoder over time alone is held to its course by a penalty on the adversary's
-gradients (R1), as in Make-An-Audio 2: without it the adversary wins and spectrograms turn smooth.
+in its place. For autoencoders over time alone there is a penalty on the adversary's gradients (R1),
+as in Make-An-Audio 2, whose author found them unstable or too smooth without it.
 """
 
 from __future__ import annotations
