@@ -23,9 +23,10 @@ import torch
 from soundwright.core.devices import choose_device, wait_for
 from soundwright.core.protocols import LatentBatch, TextStates, TokenBatch
 from soundwright.core.seeding import torch_stream
-from soundwright.diffusion.network import LatentUnet
+from soundwright.diffusion.conditioner import Conditioner
 from soundwright.diffusion.scoring import ScoringConfig
 from soundwright.diffusion.task import DiffusionTask
+from soundwright.diffusion.unet import LatentUnet
 from soundwright.lm.model import AudioLm
 from soundwright.lm.task import LmTask
 from soundwright.pipelines.diffusion_recipe import DiffusionRecipe
@@ -113,6 +114,7 @@ def latent_tasks(pairs: int, seconds: float) -> tuple[Any, Callable[[], ScoredPo
     recipe = read_recipe("bundled-diffusion")
     assert isinstance(recipe, DiffusionRecipe)
     config, frames = recipe.unet, round(seconds * LATENT_RATE)
+    assert config is not None
     encoder = KnownTexts(config.text_width)
     shape = (2 * pairs, config.channels, frames, BANDS)
     mean = torch.randn(shape, generator=torch_stream(0, "latents"))
@@ -120,8 +122,8 @@ def latent_tasks(pairs: int, seconds: float) -> tuple[Any, Callable[[], ScoredPo
     texts, draws = ("rain",) * (2 * pairs), tuple(range(2 * pairs))
     batch = LatentBatch(mean, torch.full(shape, 0.1), mask, texts, texts, draws)
     return (
-        DiffusionTask(LatentUnet(config), encoder, recipe.task, 0),
-        lambda: DenoisingPolicy(LatentUnet(config), encoder, ScoringConfig(), 0),
+        DiffusionTask(LatentUnet(config), Conditioner(encoder), recipe.task, 0),
+        lambda: DenoisingPolicy(LatentUnet(config), Conditioner(encoder), ScoringConfig(), 0),
         batch,
     )
 

@@ -5,10 +5,10 @@ import torch
 from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
 from soundwright.codecs.spectrum_vocoder import SpectrumVocoderConfig
 from soundwright.diffusion.flow import FlowConfig
-from soundwright.diffusion.network import LatentUnet, UnetConfig
 from soundwright.diffusion.noise import NoiseConfig
+from soundwright.diffusion.unet import LatentUnet, UnetConfig
+from soundwright.pipelines.latent_codecs import VocoderChoice, build_vocoder
 from soundwright.pipelines.models import write_model
-from soundwright.pipelines.parts import VocoderChoice, build_vocoder
 from soundwright.pipelines.settings import LatentGenerationConfig, TextConfig
 
 VAE = MelVaeConfig(

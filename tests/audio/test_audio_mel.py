@@ -67,6 +67,38 @@ def test_tango_front_end_literally() -> None:
     assert (mel - expected[:, :1024]).abs().max() < 1e-3
 
 
+def test_genau_front_end_literally() -> None:
+    # The same bands; 432 samples mirrored, no centring: as many frames as whole hops.
+    signal = noise(163840)
+    mel = LogMel(PRESETS["genau"])(signal)
+    padded = torch.nn.functional.pad(signal.double()[None], (432, 432), mode="reflect")[0]
+    spectrum = torch.stft(
+        padded, 1024, 160, window=torch.hann_window(1024, dtype=torch.float64), center=False,
+        return_complex=True,
+    ).abs()  # fmt: skip
+    expected = (mel_bands(PRESETS["tango"]).T @ spectrum).clamp(min=1e-5).log()
+    assert mel.shape == expected.shape == (64, 1024)
+    assert (mel - expected).abs().max() < 1e-3
+
+
+def test_the_frames_of_genau_are_those_of_tango_half_a_hop_later() -> None:
+    signal = noise(16000)
+    genau, tango = LogMel(PRESETS["genau"])(signal), LogMel(PRESETS["tango"])(signal[80:])
+    assert torch.allclose(genau[:, 4:90], tango[:, 4:90], atol=1e-4)
+    assert PRESETS["genau"].placed_as(PRESETS["tango"]) == PRESETS["tango"]
+    impulse = torch.zeros(1600)
+    impulse[800 + 80] = 1.0  # the middle of hop 5
+    spectrum = LogMel(PRESETS["genau"]).spectrum(impulse).sum(0)
+    assert int(spectrum.argmax()) == 5
+    assert torch.allclose(spectrum[4], spectrum[6], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("samples", "count"), [(1, 0), (159, 0), (160, 1), (319, 1), (320, 2)])
+def test_whole_hops_are_as_many_frames(samples: int, count: int) -> None:
+    assert PRESETS["genau"].frames(samples) == count
+    assert LogMel(PRESETS["genau"])(noise(2, samples)).shape == (2, 64, count)
+
+
 def test_slaney_bands_literally() -> None:
     # The scale of Slaney's toolbox: 200/3 Hz a step below 1 kHz, then 27 steps to 6.4 kHz.
     def hertz(mel: float) -> float:
@@ -159,5 +191,8 @@ def test_impossible_configurations_are_refused() -> None:
         MelConfig.read({"n_fft": 512, "win_length": 1024})
     with pytest.raises(ConfigError, match="does not lie within"):
         MelConfig.read({"f_max": 9000.0})
+    for hop in (161, 1026):
+        with pytest.raises(ConfigError, match="reflect_hops: win_length 1024 does not exceed"):
+            MelConfig.read({"padding": "reflect_hops", "hop_length": hop})
     config = PRESETS["passt"]
     assert MelConfig.read(config.plain()) == config

@@ -5,13 +5,17 @@ import soundfile
 import torch
 
 from soundwright.audio.files import read, write
+from soundwright.audio.mel import PRESETS
 from soundwright.audio.sound import Sound
-from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
+from soundwright.codecs.mel_vae import MelVaeConfig
+from soundwright.codecs.mel_vae_1d import MelVae1dConfig
 from soundwright.codecs.spectrum_vocoder import SpectrumVocoderConfig
+from soundwright.data.frame_segments import FrameSegmentConfig, LatentSegments
 from soundwright.data.manifest import read_clip, read_manifest
 from soundwright.data.store import LatentStore
+from soundwright.pipelines.latent_codecs import VaeChoice, VocoderChoice, build_vae, build_vocoder
 from soundwright.pipelines.models import verify_model, write_model
-from soundwright.pipelines.parts import VocoderChoice, build_vocoder, load_latent_codec
+from soundwright.pipelines.parts import load_latent_codec
 
 
 @pytest.fixture
@@ -50,19 +54,26 @@ def test_three_commands_make_a_model_of_a_folder(command, folder, tiny_model, tm
     assert (tmp_path / "my-noise-0.wav").is_file()
 
 
-@pytest.fixture(scope="module")
-def tiny_latent_codec(tmp_path_factory):
+SMALL = {"widths": (8, 8, 16), "groups": 4, "latent_channels": 2}
+
+
+@pytest.fixture(scope="module", params=["mel_2d", "mel_1d"])
+def tiny_latent_codec(request, tmp_path_factory):
     """A mel autoencoder and a vocoder with initial weights, as a model folder."""
-    pytest.importorskip("diffusers")
-    vae = MelVaeConfig(widths=(8, 8, 16), groups=4, latent_channels=2)
-    vocoder = VocoderChoice(spectrum=SpectrumVocoderConfig(width=8, blocks=1))
+    if request.param == "mel_2d":
+        pytest.importorskip("diffusers")
+        vae = VaeChoice(mel_2d=MelVaeConfig(**SMALL))
+    else:
+        vae = VaeChoice(mel_1d=MelVae1dConfig(layers=1, neck=4, **SMALL))
+    shape = SpectrumVocoderConfig(mel=vae.config.mel, width=8, blocks=1)
+    vocoder = VocoderChoice(spectrum=shape)
     out = tmp_path_factory.mktemp("models") / "mel"
     write_model(
         out,
         kind="mel_codec",
         name="mel",
         parts={
-            "vae": (vae.plain(), MelVae(vae).state_dict()),
+            "vae": (vae.plain(), build_vae(vae).state_dict()),
             "vocoder": (vocoder.plain(), build_vocoder(vocoder).state_dict()),
         },
         settings={},
@@ -81,14 +92,23 @@ def test_the_latents_of_a_latent_codec_are_stored(
     result = command(*tokenize, "--out", "latents", "--json")
     assert result.exit_code == 0, result.stderr
     said = json.loads(result.stdout)
-    assert (said["model"], said["clips"], said["skipped"]) == ("mel", 6, 0)
-    assert said["info"]["latent_shape"] == [2, 16]
-    store = LatentStore(tmp_path / "latents")
     codec, _, _ = load_latent_codec(tiny_latent_codec)
+    shape = (2, 16) if codec.autoencoder.config.mel == PRESETS["tango"] else (2,)
+    assert (said["model"], said["clips"], said["skipped"]) == ("mel", 6, 0)
+    assert said["info"]["latent_shape"] == list(shape)
+    store = LatentStore(tmp_path / "latents")
     clip = store.manifest.clips[2]
     expected = codec.encode(read_clip(store.manifest, clip).samples[None])
     assert store.frames(clip.id) == 38
-    assert torch.allclose(store.read(clip.id)[0], expected.mean[0], atol=2e-3)
+    for stored, found in zip(store.read(clip.id), (expected.mean, expected.deviation), strict=True):
+        assert torch.allclose(stored, found[0], atol=2e-3)
+    config = FrameSegmentConfig(batch=2, duration=2.0)
+    batch = LatentSegments(store, config, seed=0)[0]
+    assert batch.mean.shape == batch.deviation.shape == (2, 2, 50, *shape[1:])
+    assert batch.mask.sum(1).tolist() == [38, 38]
+    silence = store.silence[0][:, 0]
+    assert torch.equal(batch.mean[0, :, 49], silence)
+    assert codec.decode(batch.mean).shape == (2, 1, 32_000)
     assert "latents of 6 clips, 0 skipped" in command(*tokenize, "--out", "latents").stdout
     refuses(*tokenize[:-1], tiny_model, "--out", "latents", says="holds soundwright-latents")
 

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from soundwright.core.errors import ConfigError, UserError
-from soundwright.diffusion.network import LatentUnet, UnetConfig
+from soundwright.core.protocols import TextStates
+from soundwright.diffusion.conditions import Conditions
+from soundwright.diffusion.unet import LatentUnet, UnetConfig
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -12,12 +14,17 @@ def inputs(encoder):
     text = encoder.encode(["a dog barks", "rain", "", "a cat"])
     stream = torch.Generator().manual_seed(0)
     latents = torch.randn(4, 2, 7, 4, generator=stream)
-    return latents, torch.tensor([3, 500, 700, 999]), text.states, text.mask
+    return latents, torch.tensor([3, 500, 700, 999]), Conditions(text)
+
+
+def given(states, mask):
+    return Conditions(TextStates(states, mask, states.sum(1)))
 
 
 def test_it_is_the_unet_of_diffusers_with_a_mask(make_unet, inputs):
     network = make_unet(text_width=12, cross_width=12)
-    latents, times, states, mask = inputs
+    latents, times, conditions = inputs
+    states, mask = conditions.text.states, conditions.text.mask
     rows = [0, 1, 3]
     expected = network.unet(
         latents[rows], times[rows], states[rows], encoder_attention_mask=mask[rows]
@@ -28,40 +35,42 @@ def test_it_is_the_unet_of_diffusers_with_a_mask(make_unet, inputs):
 
 def test_the_text_and_the_time_matter(make_unet, inputs):
     network = make_unet()
-    latents, times, states, mask = inputs
+    latents, times, conditions = inputs
+    states, mask = conditions.text.states, conditions.text.mask
     first = network(*inputs)
-    other_text = network(latents, times, states.flip(0), mask.flip(0))
-    other_time = network(latents, times.flip(0), states, mask)
+    other_text = network(latents, times, given(states.flip(0), mask.flip(0)))
+    other_time = network(latents, times.flip(0), conditions)
     assert bool(((first - other_text).abs().amax((1, 2, 3)) > 1e-3).all())
     assert bool(((first - other_time).abs().amax((1, 2, 3)) > 1e-3).all())
 
 
 def test_what_is_masked_does_not_matter_and_neither_do_batch_mates(make_unet, inputs):
     network = make_unet(null_length=2)
-    latents, times, states, mask = inputs
+    latents, times, conditions = inputs
+    states, mask = conditions.text.states, conditions.text.mask
     first = network(*inputs)
     soiled = torch.where(mask[..., None], states, torch.full_like(states, 7.0))
-    torch.testing.assert_close(network(latents, times, soiled, mask), first, **TOLERANCE)
+    torch.testing.assert_close(network(latents, times, given(soiled, mask)), first, **TOLERANCE)
     for row, length in enumerate((3, 1, 1, 2)):
         alone = network(
             latents[row : row + 1],
             times[row : row + 1],
-            states[row : row + 1, :length],
-            mask[row : row + 1, :length],
+            given(states[row : row + 1, :length], mask[row : row + 1, :length]),
         )
         torch.testing.assert_close(alone, first[row : row + 1], **TOLERANCE)
 
 
 def test_a_dropped_text_is_an_empty_one_and_reads_the_null(make_unet, inputs):
     network = make_unet(null_length=2)
-    latents, times, states, mask = inputs
+    latents, times, conditions = inputs
+    states, mask = conditions.text.states, conditions.text.mask
     drop = torch.tensor([True, False, False, True])
-    dropped = network(latents, times, states, mask, drop)
-    emptied = network(latents, times, states, mask & ~drop[:, None])
+    dropped = network(latents, times, conditions.hide(drop))
+    emptied = network(latents, times, given(states, mask & ~drop[:, None]))
     torch.testing.assert_close(dropped, emptied)
     # The null stands where states stand: given as a text, it says the same.
     null = network.null.expand(4, 2, 12)
-    as_text = network(latents, times, null, torch.ones(4, 2, dtype=torch.bool))
+    as_text = network(latents, times, given(null, torch.ones(4, 2, dtype=torch.bool)))
     torch.testing.assert_close(dropped[[0, 2, 3]], as_text[[0, 2, 3]], **TOLERANCE)
     assert not torch.allclose(dropped[0], network(*inputs)[0], atol=1e-3)
 
@@ -80,7 +89,7 @@ def test_any_length_is_taken(make_unet, encoder, shape):
     text = encoder.encode(["rain"])
     network = make_unet(widths=(8, 8, 16), attention=(False, True, True), heads=(1, 1, 2))
     latents = torch.ones(1, 2, *shape)
-    assert network(latents, torch.tensor([5]), text.states, text.mask).shape == latents.shape
+    assert network(latents, torch.tensor([5]), Conditions(text)).shape == latents.shape
 
 
 def test_checkpointing_and_dropout_leave_evaluation_as_it_is(make_unet, inputs):
@@ -131,8 +140,16 @@ def test_shapes_that_cannot_be_are_refused(values, message):
         UnetConfig.read(values)
 
 
+def test_latents_without_bands_are_latents_of_one_band(make_unet, inputs):
+    _, times, conditions = inputs
+    network, latents = make_unet(), torch.randn(4, 2, 7)
+    found = network(latents, times, conditions)
+    assert found.shape == latents.shape
+    assert torch.equal(found, network(latents[..., None], times, conditions)[..., 0])
+
+
 def test_latents_of_another_shape_are_refused(make_unet, inputs):
-    _, times, states, mask = inputs
-    for shape in ((4, 2, 7), (4, 3, 7, 4)):
-        with pytest.raises(UserError, match=r"\[B, 2, T, F\]"):
-            make_unet()(torch.zeros(shape), times, states, mask)
+    _, times, conditions = inputs
+    for shape in ((4, 2), (4, 3, 7, 4), (4, 3, 7)):
+        with pytest.raises(UserError, match=r"\(2, T, F\)"):
+            make_unet()(torch.zeros(shape), times, conditions)

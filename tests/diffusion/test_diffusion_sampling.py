@@ -10,6 +10,7 @@ import torch
 from soundwright.core.errors import UserError
 from soundwright.core.protocols import TextStates
 from soundwright.core.seeding import torch_stream
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.guidance import guide
 from soundwright.diffusion.noise import NoiseConfig, NoiseProcess
 from soundwright.diffusion.sampling import SamplingConfig, sample
@@ -30,6 +31,7 @@ def noise_of(seeds):
 @torch.no_grad()
 def run_peer(network, scheduler, text, seeds, steps, guidance, **extra):
     """The loop of Tango's code and of diffusers' pipelines."""
+    text = text.text
     states = torch.cat([text.states, text.states])
     mask = torch.cat([torch.zeros_like(text.mask), text.mask])
     states[: len(seeds)] = 0
@@ -62,7 +64,7 @@ def test_latents_equal_those_of_diffusers(
     make_unet, encoder, prediction, sampler, spacing, steps, peer, options
 ):
     network = make_unet(process={"prediction": prediction})
-    text = encoder.encode(TEXTS)
+    text = Conditions(encoder.encode(TEXTS))
     named = "v_prediction" if prediction == "v" else "epsilon"
     scheduler = getattr(diffusers, peer)(
         **SCHEDULE, prediction_type=named, timestep_spacing=spacing, **options
@@ -77,7 +79,7 @@ def test_latents_equal_those_of_diffusers(
 
 def test_flow_equals_diffusers(make_unet, encoder):
     network = make_unet(process={"kind": "flow"})
-    text, steps = encoder.encode(TEXTS), 5
+    text, steps = Conditions(encoder.encode(TEXTS)), 5
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     sigmas = torch.linspace(1, 1 / steps, steps).tolist()
     fixed = scheduler.set_timesteps
@@ -194,12 +196,14 @@ def test_midpoint_steps_are_of_second_order():
 def test_an_item_depends_on_its_seed_and_text_alone(make_unet, encoder, sampler):
     process = {"kind": "noise" if sampler in NOISE else "flow"}
     network, config = make_unet(process=process), SamplingConfig(sampler=sampler, steps=3)
-    text = encoder.encode(TEXTS)
+    text = Conditions(encoder.encode(TEXTS))
     together = sample(network, SHAPE, text, SEEDS, config)
     torch.manual_seed(5)
     assert torch.equal(together, sample(network, SHAPE, text, SEEDS, config))
     for row, one in enumerate(TEXTS):
-        alone = sample(network, SHAPE, encoder.encode([one]), SEEDS[row : row + 1], config)
+        alone = sample(
+            network, SHAPE, Conditions(encoder.encode([one])), SEEDS[row : row + 1], config
+        )
         torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=1e-5)
     other = sample(network, SHAPE, text, (11, 12, 14), config)
     torch.testing.assert_close(other[:2], together[:2], atol=1e-5, rtol=1e-5)
@@ -207,17 +211,17 @@ def test_an_item_depends_on_its_seed_and_text_alone(make_unet, encoder, sampler)
 
 
 def test_negative_texts_and_no_guidance(make_unet, encoder):
-    network, text = make_unet(), encoder.encode(TEXTS)
+    network, text = make_unet(), Conditions(encoder.encode(TEXTS))
     config = SamplingConfig(steps=4)
     plain = sample(network, SHAPE, text, SEEDS, config)
-    empty = encoder.encode(["", "", "x x x x"])
+    empty = Conditions(encoder.encode(["", "", "x x x x"]))
     negative = sample(network, SHAPE, text, SEEDS, config, negative=empty)
     torch.testing.assert_close(negative[:2], plain[:2], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(negative[2], plain[2], atol=1e-2)
     without = sample(network, SHAPE, text, SEEDS, SamplingConfig(steps=4, guidance=1))
     itself = sample(network, SHAPE, text, SEEDS, config, negative=text)
     torch.testing.assert_close(itself, without, atol=1e-5, rtol=1e-5)
-    nothing = TextStates(text.states, torch.zeros_like(text.mask), text.sentence)
+    nothing = text.nulls()
     torch.testing.assert_close(
         sample(network, SHAPE, text, SEEDS, SamplingConfig(steps=4, guidance=0)),
         sample(network, SHAPE, nothing, SEEDS, SamplingConfig(steps=4, guidance=1)),
@@ -241,15 +245,15 @@ def test_progress_counts_evaluations(make_unet, encoder):
     seen = []
     network = make_unet(process={"kind": "flow"})
     config = SamplingConfig(sampler="midpoint", steps=3)
-    text = encoder.encode(["rain"])
+    text = Conditions(encoder.encode(["rain"]))
     sample(network, SHAPE, text, [1], config, progress=lambda *now: seen.append(now))
     assert seen == [(done, 6) for done in range(1, 7)]
 
 
 def test_latents_can_be_trained_on(make_unet, encoder):
-    network, text = make_unet(), encoder.encode(["rain"])
+    network, text = make_unet(), Conditions(encoder.encode(["rain"]))
     latents = sample(network, SHAPE, text, [1], SamplingConfig(steps=1))
-    network(latents, torch.tensor([1]), text.states, text.mask).sum().backward()
+    network(latents, torch.tensor([1]), text).sum().backward()
 
 
 @pytest.mark.parametrize(
@@ -267,15 +271,15 @@ def test_settings_that_cannot_be_are_refused(values, message):
 
 
 def test_requests_that_cannot_be_are_refused(make_unet, encoder):
-    network, text, config = make_unet(), encoder.encode(TEXTS), SamplingConfig(steps=2)
+    network, text, config = make_unet(), Conditions(encoder.encode(TEXTS)), SamplingConfig(steps=2)
     with pytest.raises(UserError, match="2 seeds for 3 texts"):
         sample(network, SHAPE, text, [1, 2], config)
     with pytest.raises(UserError, match="1 negative texts"):
-        sample(network, SHAPE, text, SEEDS, config, negative=encoder.encode(["rain"]))
-    for shape in ((3, 6, 4), (2, 0, 4), (2, 6)):
+        sample(network, SHAPE, text, SEEDS, config, negative=Conditions(encoder.encode(["rain"])))
+    for shape in ((3, 6, 4), (2, 0, 4), (2,), (2, 6, 4, 1)):
         with pytest.raises(UserError, match="cannot be made"):
             sample(network, shape, text, SEEDS, config)
-    wide = TextStates(torch.zeros(3, 1, 13), text.mask[:, :1], torch.zeros(3, 13))
+    wide = Conditions(TextStates(torch.zeros(3, 1, 13), text.text.mask[:, :1], torch.zeros(3, 13)))
     with pytest.raises(UserError, match="width 13"):
         sample(network, SHAPE, wide, SEEDS, config)
     with pytest.raises(UserError, match="1001 sampling steps"):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from soundwright.core.seeding import torch_stream
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.scoring import ScoringConfig, draw_scores, score
 
 SHAPE = (2, 5, 4)
@@ -19,13 +20,13 @@ def sounds():
 @pytest.mark.parametrize("padding", [True, False])
 def test_a_score_is_minus_half_its_error(make_unet, encoder, sounds, process, reduction, padding):
     network, (latents, mask) = make_unet(process=process), sounds
-    text = encoder.encode(["rain", "a dog", "a cat"])
+    text = Conditions(encoder.encode(["rain", "a dog", "a cat"]))
     draws = draw_scores(PAIRS, "winner", 0, SHAPE, seed=1)
     config = ScoringConfig(reduction=reduction, padding=padding)
     found = score(network, latents, draws.shares, draws.noise, text, config, mask)
     times = network.process.times_at(draws.shares)
     noisy = network.process.corrupt(latents, draws.noise, times)
-    predicted = network(noisy, times, text.states, text.mask)
+    predicted = network(noisy, times, text)
     target = network.process.target(latents, draws.noise, times)
     for row, length in enumerate((5, 5, 5) if padding else (5, 3, 4)):
         difference = (target - predicted)[row, :, :length].double()
@@ -34,7 +35,7 @@ def test_a_score_is_minus_half_its_error(make_unet, encoder, sounds, process, re
 
 
 def test_sum_and_mean_differ_by_the_number_of_elements(make_unet, encoder, sounds):
-    network, text = make_unet(), encoder.encode(["rain", "a dog", "a cat"])
+    network, text = make_unet(), Conditions(encoder.encode(["rain", "a dog", "a cat"]))
     draws = draw_scores(PAIRS, "winner", 0, SHAPE, seed=1)
     given = (network, sounds[0], draws.shares, draws.noise, text)
     total = score(*given, ScoringConfig(reduction="sum"))
@@ -42,7 +43,7 @@ def test_sum_and_mean_differ_by_the_number_of_elements(make_unet, encoder, sound
 
 
 def test_min_snr_weighs_scores(make_unet, encoder, sounds):
-    network, text = make_unet(), encoder.encode(["rain", "a dog", "a cat"])
+    network, text = make_unet(), Conditions(encoder.encode(["rain", "a dog", "a cat"]))
     draws = draw_scores(PAIRS, "winner", 0, SHAPE, seed=1)
     given = (network, sounds[0], draws.shares, draws.noise, text)
     weights = network.process.weights(network.process.times_at(draws.shares), 1.0)
@@ -52,7 +53,7 @@ def test_min_snr_weighs_scores(make_unet, encoder, sounds):
 
 def test_scores_are_the_same_again_and_a_pairs_draws_are_its_own(make_unet, encoder, sounds):
     network, config = make_unet(), ScoringConfig()
-    text = encoder.encode(["rain", "a dog", "a cat"])
+    text = Conditions(encoder.encode(["rain", "a dog", "a cat"]))
     first = draw_scores(PAIRS, "winner", 2, SHAPE, seed=1)
     torch.rand(1)
     again = draw_scores(PAIRS, "winner", 2, SHAPE, seed=1)
@@ -78,7 +79,7 @@ def test_what_winner_and_loser_share(shared):
 
 
 def test_raising_a_score_lowers_the_error(make_unet, encoder, sounds):
-    network, text = make_unet(), encoder.encode(["rain", "a dog", "a cat"])
+    network, text = make_unet(), Conditions(encoder.encode(["rain", "a dog", "a cat"]))
     draws = draw_scores(PAIRS, "winner", 0, SHAPE, seed=1)
     given = (network, sounds[0], draws.shares, draws.noise, text, ScoringConfig())
     before = score(*given).mean()

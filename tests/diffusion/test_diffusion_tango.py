@@ -8,7 +8,8 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from soundwright.core.errors import CheckpointError, UserError
-from soundwright.diffusion.network import LatentUnet, UnetConfig
+from soundwright.core.protocols import TextStates
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.noise import NoiseConfig, NoiseProcess
 from soundwright.diffusion.tango_weights import (
     config_from_diffusers,
@@ -17,6 +18,7 @@ from soundwright.diffusion.tango_weights import (
     to_tango,
     write_diffusers,
 )
+from soundwright.diffusion.unet import LatentUnet, UnetConfig
 
 SHAPE = {
     "in_channels": 8, "out_channels": 8, "sample_size": [32, 2], "layers_per_block": 2,
@@ -57,6 +59,10 @@ def fill(config, unet):
     return network
 
 
+def given(states, mask):
+    return Conditions(TextStates(states, mask, states.sum(1)))
+
+
 @pytest.fixture
 def inputs():
     stream = torch.Generator().manual_seed(0)
@@ -78,7 +84,9 @@ def test_a_checkpoint_comes_in_and_goes_out_exactly(peer, folder, inputs, shape_
     latents, times, states, mask = inputs
     with torch.no_grad():
         expected = peer(latents, times, states, encoder_attention_mask=mask).sample
-        torch.testing.assert_close(network(*inputs), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            network(latents, times, given(states, mask)), expected, atol=1e-5, rtol=1e-5
+        )
     out = to_tango(network.state_dict(), files.config)
     assert out.keys() == files.unet.keys()
     assert all(torch.equal(out[name], value) for name, value in files.unet.items())
@@ -107,7 +115,9 @@ def test_diffusers_loads_what_is_written(folder, inputs, tmp_path):
     latents, times, states, mask = inputs
     with torch.no_grad():
         theirs = loaded(latents, times, states, encoder_attention_mask=mask).sample
-        torch.testing.assert_close(theirs, network(*inputs), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            theirs, network(latents, times, given(states, mask)), atol=1e-5, rtol=1e-5
+        )
     written = {f"unet.{name}": value for name, value in loaded.state_dict().items()}
     assert all(torch.equal(written[name], value) for name, value in files.unet.items())
     scheduler = DDPMScheduler.from_pretrained(out, subfolder="scheduler")

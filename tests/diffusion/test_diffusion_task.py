@@ -4,6 +4,7 @@ import torch
 from soundwright.core.errors import ConfigError
 from soundwright.core.protocols import LatentBatch, StepContext, TrainingTask
 from soundwright.core.seeding import torch_stream
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.noise import NoiseConfig, NoiseProcess
 from soundwright.diffusion.task import DiffusionTask, DiffusionTaskConfig
 
@@ -18,13 +19,13 @@ def batch(make_batch):
 
 
 @pytest.fixture
-def make_task(make_unet, encoder):
+def make_task(make_unet, conditioner):
     def make(network=None, seed=3, process=None, **config) -> DiffusionTask:
         process = process or {}
         if process.get("kind") == "flow":
             config.setdefault("min_snr", None)
         network = network or make_unet(process=process)
-        return DiffusionTask(network, encoder, DiffusionTaskConfig.read(config), seed)
+        return DiffusionTask(network, conditioner, DiffusionTaskConfig.read(config), seed)
 
     return make
 
@@ -49,7 +50,6 @@ def part(batch, rows):
 def test_the_loss_is_equation_4_item_by_item(make_task, batch, prediction, padding):
     task = make_task(process={"prediction": prediction}, padding=padding, text_dropping=0.5)
     tables = NoiseProcess(NoiseConfig())
-    text = task.text_encoder.encode(batch.texts)
     losses, dropped = [], []
     for row, draw in enumerate(batch.draws):
         stream = torch_stream(3, "diffusion", draw)
@@ -61,8 +61,9 @@ def test_the_loss_is_equation_4_item_by_item(make_task, batch, prediction, paddi
         noisy = bar**0.5 * latents + (1 - bar) ** 0.5 * noise
         target = bar**0.5 * noise - (1 - bar) ** 0.5 * latents if prediction == "v" else noise
         dropped.append(chance < 0.5)
-        mask = torch.zeros_like(text.mask[row]) if dropped[-1] else text.mask[row]
-        predicted = task.network(noisy[None], torch.tensor([n]), text.states[[row]], mask[None])[0]
+        alone = Conditions(task.conditioner.text_encoder.encode([batch.texts[row]]))
+        alone = alone.nulls() if dropped[-1] else alone
+        predicted = task.network(noisy[None], torch.tensor([n]), alone)[0]
         frames = 6 if padding else LENGTHS[row]
         error = (predicted - target)[:, :frames].square().mean()
         snr = bar / (1 - bar)
@@ -73,13 +74,13 @@ def test_the_loss_is_equation_4_item_by_item(make_task, batch, prediction, paddi
 
 def test_flow_learns_the_velocity(make_task, batch):
     task = make_task(process={"kind": "flow"}, text_dropping=0)
-    text = task.text_encoder.encode(batch.texts)
+    text = Conditions(task.conditioner.text_encoder.encode(batch.texts))
     draws = task._draw(batch)
     times = task.network.process.times_at(draws.shares)
     t = times.float().view(-1, 1, 1, 1)
     latents = batch.mean + batch.deviation * draws.posterior
     noisy = (1 - t) * latents + t * draws.noise
-    predicted = task.network(noisy, times, text.states, text.mask)
+    predicted = task.network(noisy, times, text)
     expected = (predicted - (draws.noise - latents)).square().mean()
     torch.testing.assert_close(turn(task, batch).loss, expected)
 

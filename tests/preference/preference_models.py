@@ -12,8 +12,9 @@ from soundwright.codecs.compact import CompactCodecConfig
 from soundwright.core.protocols import Posterior, TextStates
 from soundwright.core.seeding import torch_stream
 from soundwright.data.clips import hash_samples
-from soundwright.diffusion.network import LatentUnet, UnetConfig
+from soundwright.diffusion.conditioner import Conditioner
 from soundwright.diffusion.scoring import ScoringConfig
+from soundwright.diffusion.unet import LatentUnet, UnetConfig
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.pipelines.models import write_model
 from soundwright.pipelines.parts import CodecChoice, build_codec
@@ -98,7 +99,8 @@ def token_policy(lm: AudioLm | None = None, **scoring) -> TokenPolicy:
 
 
 def denoising_policy(unet: LatentUnet | None = None, seed: int = 0, **scoring) -> DenoisingPolicy:
-    return DenoisingPolicy(unet or make_unet(), WordEncoder(), ScoringConfig(**scoring), seed)
+    conditioner = Conditioner(WordEncoder())
+    return DenoisingPolicy(unet or make_unet(), conditioner, ScoringConfig(**scoring), seed)
 
 
 def make_pairs(

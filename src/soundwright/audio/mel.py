@@ -37,11 +37,12 @@ class MelConfig(Config):
     """Exponent of the magnitude."""
     window: Literal["periodic", "symmetric"] = "periodic"
     """Kind of Hann window."""
-    padding: Literal["reflect", "none"] = "reflect"
-    """Mirror half a window at both ends, so that frame f is centred on sample f * hop, or begin
-    with the first whole window."""
+    padding: Literal["reflect", "reflect_hops", "none"] = "reflect"
+    """Mirror half a window at both ends, so that frame f is centred on sample f * hop; mirror half
+    of what a window has more than a hop, so that frame f is centred on the middle of hop f and
+    whole hops are as many frames; or begin with the first whole window."""
     trim: bool = False
-    """Keep ceil(N / hop) frames instead of the one more that padding gives."""
+    """Keep ceil(N / hop) frames instead of the one more that "reflect" gives."""
     pre_emphasis: float = 0.0
     """x[n] - pre_emphasis * x[n - 1], without the first sample; 0 leaves the signal alone."""
     log: Literal["clamp", "add", "decibel", "none"] = "clamp"
@@ -61,7 +62,20 @@ class MelConfig(Config):
                 f"the band {self.f_min} to {self.top} Hz does not lie within 0 to "
                 f"{self.sample_rate / 2}"
             )
+        beyond = self.win_length - self.hop_length
+        if self.padding == "reflect_hops" and (beyond < 0 or beyond % 2):
+            raise ValueError(
+                f"padding reflect_hops: win_length {self.win_length} does not exceed hop_length "
+                f"{self.hop_length} by an even number of samples"
+            )
         return self
+
+    @property
+    def margin(self) -> int:
+        """Samples that are mirrored at each end."""
+        if self.padding == "none":
+            return 0
+        return (self.win_length - (self.padding == "reflect_hops") * self.hop_length) // 2
 
     @property
     def top(self) -> float:
@@ -71,9 +85,15 @@ class MelConfig(Config):
     def frames(self, samples: int) -> int:
         """Number of frames of a signal of `samples` samples."""
         length = samples - bool(self.pre_emphasis)
-        margin = 2 * (self.win_length // 2) if self.padding == "reflect" else 0
-        count = max(0, 1 + (length + margin - self.win_length) // self.hop_length)
+        count = max(0, 1 + (length + 2 * self.margin - self.win_length) // self.hop_length)
         return min(count, math.ceil(length / self.hop_length)) if self.trim else count
+
+    def placed_as(self, other: MelConfig) -> MelConfig:
+        """This front end with its windows where another one has them.
+
+        Two that are equal then say the same of a sound, up to half a hop and a frame at the end.
+        """
+        return self.model_copy(update={"padding": other.padding, "trim": other.trim})
 
 
 PRESETS: Mapping[str, MelConfig] = MappingProxyType(
@@ -81,6 +101,8 @@ PRESETS: Mapping[str, MelConfig] = MappingProxyType(
         "general": MelConfig(),
         # Tango and AudioLDM: 10.24 s are 1024 frames.
         "tango": MelConfig(hop_length=160, f_max=8000.0, trim=True),
+        # GenAU: the same windows and bands half a hop later, N / 160 frames without a cut.
+        "genau": MelConfig(hop_length=160, f_max=8000.0, padding="reflect_hops"),
         "vggish": MelConfig(
             n_fft=512,
             win_length=400,
@@ -118,7 +140,7 @@ VGGISH_PATCH_FRAMES = 96
 class LogMel(nn.Module):
     """[..., N] float waveform to [..., M, F] log-mel spectrogram, differentiable.
 
-    F is `config.frames(N)`. A signal shorter than half a window is mirrored as often as needed.
+    F is `config.frames(N)`. A signal shorter than what is mirrored is so as often as needed.
     """
 
     window: Tensor
@@ -150,8 +172,8 @@ class LogMel(nn.Module):
         wanted = config.frames(waveform.shape[-1] + bool(config.pre_emphasis))
         if wanted == 0:
             return waveform.new_zeros((*waveform.shape[:-1], config.n_fft // 2 + 1, 0))
-        if config.padding == "reflect":
-            waveform = mirror(waveform, config.win_length // 2)
+        if config.margin:
+            waveform = mirror(waveform, config.margin)
         frames = waveform.unfold(-1, config.win_length, config.hop_length)[..., :wanted, :]
         spectrum = torch.fft.rfft(frames * self.window, n=config.n_fft).transpose(-1, -2)
         if config.power == 2:

@@ -46,6 +46,32 @@ def feature_matching(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tensor
     return torch.stack(losses).mean()
 
 
+def gradient_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """R1 (Mescheder et al. 2018, equation 9) at weight 1: half of E |dD(x) / dx|^2.
+
+    An item of P logits has P discriminators, whose gradients are taken together: |d sum(D) / dx|^2
+    over P, which does not grow with the length of the item.
+
+    Args:
+        logits: [B, ...], what a discriminator says of `real`.
+        real: [B, ...], recordings, with a gradient.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return gradient.square().sum() / (2 * logits.numel())
+
+
+def gradient_ratio(first: Tensor, second: Tensor, at: Tensor) -> Tensor:
+    """|d first / d at| over |d second / d at|, at most 10^4 (Esser et al. 2021, equation 7).
+
+    They take it at the last layer's weights; here it is taken at what that layer gives.
+    """
+    sizes = [
+        torch.autograd.grad(loss, at, retain_graph=True)[0].float().norm()
+        for loss in (first, second)
+    ]
+    return (sizes[0] / (sizes[1] + 1e-6)).clamp(max=1e4).detach()
+
+
 def waveform_l1(real: Tensor, fake: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean absolute difference of samples: [B, C, N] twice, mask [B, N]."""
     return masked_mean((real - fake).abs(), None if mask is None else mask[:, None])

@@ -10,24 +10,18 @@ from __future__ import annotations
 from typing import Any, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from soundwright.audio.mel import PRESETS, LogMel, MelConfig
-from soundwright.core.config import Config
+from soundwright.codecs.mel_autoencoder import MelAutoencoder, MelAutoencoderConfig
 from soundwright.core.extras import load_diffusers
 from soundwright.core.protocols import Posterior
 from soundwright.core.seeding import initialising
 
 
-class MelVaeConfig(Config):
+class MelVaeConfig(MelAutoencoderConfig):
     """Configuration of `MelVae`; the defaults are Tango's."""
 
-    mel: MelConfig = PRESETS["tango"]
-    center: float = 0.0
-    spread: float = Field(default=1.0, gt=0)
-    """The network sees (mel - center) / spread. AudioLDM's sees log-mels as they are; a network
-    that is trained in minutes needs them near mean 0 and variance 1."""
     patch: int = Field(default=1, ge=1)
     """Frames and bands, patch x patch of them, that are folded into channels before the first
     level. 2 saves a level at the full size, which costs a CPU more than all the others."""
@@ -51,8 +45,6 @@ class MelVaeConfig(Config):
                 f"mel.n_mels {self.mel.n_mels} is no multiple of {self.compression}, which is "
                 "patch x 2^(levels - 1)"
             )
-        if self.mel.frames(self.hop_length) != self.compression:
-            raise ValueError("mel: so many hops are not so many frames; set mel.trim to true")
         return self
 
     @property
@@ -61,12 +53,12 @@ class MelVaeConfig(Config):
         return self.patch * 2 ** (len(self.widths) - 1)
 
     @property
-    def hop_length(self) -> int:
-        """Samples in a latent frame."""
-        return self.mel.hop_length * self.compression
+    def latent_shape(self) -> tuple[int, int]:
+        """Channels and bands of a latent frame."""
+        return self.latent_channels, self.mel.n_mels // self.compression
 
 
-class MelVae(nn.Module):
+class MelVae(MelAutoencoder[MelVaeConfig]):
     """Log-mels [B, M, F] to posteriors of latents [B, C, T, M / compression], and back.
 
     Args:
@@ -78,47 +70,18 @@ class MelVae(nn.Module):
     """
 
     def __init__(self, config: MelVaeConfig, seed: int = 0) -> None:
-        super().__init__()
-        self.config = config
-        self.front = LogMel(config.mel)
+        super().__init__(config)
         with initialising(seed, "mel-vae"):
             self.network = _build_network(config)
 
-    def mels(self, waveform: Tensor) -> Tensor:
-        """The spectrogram [B, M, F] of [B, N], F = ceil(N / mel.hop_length)."""
-        return self.front(waveform)
-
-    def encode(self, mel: Tensor) -> Posterior:
-        """[B, M, F] to a scaled posterior of T = ceil(F / compression) frames.
-
-        The last latent frame is filled up with silence.
-        """
-        raw, scale = self.infer(mel), self.config.scale
-        return Posterior(raw.mean * scale, raw.deviation * scale)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents [B, C, T, M / compression] to [B, M, T * compression]."""
-        return self.rebuild(latents / self.config.scale)
-
-    def infer(self, mel: Tensor) -> Posterior:
-        """As `encode`, before scaling: what training works with."""
-        config = self.config
-        missing = -mel.shape[-1] % config.compression
-        padded = F.pad(mel, (0, missing), value=self._silence(mel)) if missing else mel
-        image = ((padded - config.center) / config.spread).transpose(1, 2)[:, None]
-        folded = F.pixel_unshuffle(image, config.patch)
+    def _infer(self, mel: Tensor) -> Posterior:
+        folded = F.pixel_unshuffle(mel.transpose(1, 2)[:, None], self.config.patch)
         found = self.network.encode(folded).latent_dist
         return Posterior(found.mean.float(), found.std.float())
 
-    def rebuild(self, latents: Tensor) -> Tensor:
-        """As `decode`, of latents that are not scaled."""
-        config = self.config
-        image = F.pixel_shuffle(self.network.decode(latents).sample.float(), config.patch)
-        return image[:, 0].transpose(1, 2) * config.spread + config.center
-
-    def _silence(self, like: Tensor) -> float:
-        """What the front end gives where there is no sound."""
-        return float(self.front(like.new_zeros(self.config.mel.hop_length))[0, 0])
+    def _rebuild(self, latents: Tensor) -> Tensor:
+        image = F.pixel_shuffle(self.network.decode(latents).sample.float(), self.config.patch)
+        return image[:, 0].transpose(1, 2)
 
 
 def _build_network(config: MelVaeConfig) -> Any:

@@ -1,7 +1,10 @@
 """Training a mel autoencoder: the evidence lower bound, and a patch discriminator on log-mels.
 
 As AudioLDM trains its own (Liu et al. 2023, appendix): reconstruction, a small KL term, and an
-adversary that keeps spectrograms from turning to blur.
+adversary that keeps spectrograms from turning to blur. AudioLDM and GenAU have a perceptual loss
+besides, LPIPS, of a network that was trained on pictures; matching the adversary's features stands
+in its place. For autoencoders over time alone there is a penalty on the adversary's gradients (R1),
+as in Make-An-Audio 2, whose author found them unstable or too smooth without it.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ from soundwright.codecs.losses import (
     discriminator_hinge,
     feature_matching,
     generator_hinge,
+    gradient_penalty,
+    gradient_ratio,
     masked_mean,
 )
-from soundwright.codecs.mel_vae import MelVae
+from soundwright.codecs.mel_autoencoder import MelAutoencoder
 from soundwright.core.config import Config
 from soundwright.core.protocols import AudioBatch, Posterior, StepContext, Turn
 from soundwright.core.seeding import initialising
@@ -40,8 +45,16 @@ class MelVaeTaskConfig(Config):
     kl: float = Field(default=1e-3, ge=0)
     """Weight of the KL term; both it and the distance are means over elements."""
     adversarial: float = Field(default=0.05, ge=0)
+    relative: bool = False
+    """Whether `adversarial` is a factor of the distance's gradient: `gradient_ratio` multiplies
+    it."""
     features: float = Field(default=0.5, ge=0)
     """Feature matching."""
+    r1: float = Field(default=0.0, ge=0)
+    """Weight of the penalty on the discriminator's gradients, `gradient_penalty`."""
+    r1_every: int = Field(default=1, ge=1)
+    """Steps between two penalties, each then so many times as heavy: the same in the mean, and
+    cheaper (Karras et al. 2020, appendix B)."""
     adversarial_start: int = Field(default=0, ge=0)
     """The first step with the discriminator."""
     discriminator: PatchDiscriminatorConfig = PatchDiscriminatorConfig()
@@ -63,7 +76,9 @@ class MelVaeTask:
         seed: Of the discriminator's initial weights.
     """
 
-    def __init__(self, vae: MelVae, config: MelVaeTaskConfig, *, seed: int = 0) -> None:
+    def __init__(
+        self, vae: MelAutoencoder[Any], config: MelVaeTaskConfig, *, seed: int = 0
+    ) -> None:
         self.vae, self.config = vae, config
         with initialising(seed, "discriminator"):
             self.discriminator = PatchDiscriminator(config.discriminator)
@@ -74,19 +89,31 @@ class MelVaeTask:
         vae = {"vae": self.vae}
         return {**vae, "discriminator": self.discriminator} if self.config.contested else vae
 
+    @property
+    def is_bound_to_ranks(self) -> bool:
+        """As in `core.protocols.RankBound`: each rank takes the ratio of its own gradients."""
+        return self.config.contested and self.config.relative
+
     def turns(self, batch: AudioBatch, context: StepContext) -> Iterator[Turn]:
         """The discriminator's turn, in the steps that have one, and the autoencoder's."""
         real, mask = self._take(batch, context.device)
         posterior = self.vae.infer(real)
         fake = self.vae.rebuild(posterior.sample(torch.randn_like(posterior.mean)))
         losses = self._bound(real, fake, posterior, mask)
-        contested = self.config.contested and context.step >= self.config.adversarial_start
-        if contested:
-            seen_real, seen_fake = self._show(real, mask), self._show(fake, mask)
-            yield self._discriminator_turn(seen_real, seen_fake.detach())
-            losses |= self._adversarial_losses(seen_real, seen_fake)
         config = self.config
-        weights = {"kl": config.kl, "adversarial": config.adversarial, "features": config.features}
+        weights: dict[str, float | Tensor] = {
+            "kl": config.kl,
+            "adversarial": config.adversarial,
+            "features": config.features,
+        }
+        since = context.step - config.adversarial_start
+        if config.contested and since >= 0:
+            seen_real, seen_fake = self._show(real, mask), self._show(fake, mask)
+            yield self._discriminator_turn(seen_real, seen_fake.detach(), since)
+            losses |= self._adversarial_losses(seen_real, seen_fake)
+            if config.relative:
+                ratio = gradient_ratio(losses["distance"], losses["adversarial"], fake)
+                weights["adversarial"] = config.adversarial * ratio
         total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
         yield Turn("vae", total, losses)
 
@@ -129,10 +156,21 @@ class MelVaeTask:
         config = self.vae.config
         return ((mel - config.center) / config.spread * mask[:, None])[:, None]
 
-    def _discriminator_turn(self, real: Tensor, fake: Tensor) -> Turn:
+    def _discriminator_turn(self, real: Tensor, fake: Tensor, since: int) -> Turn:
         on_real, on_fake = self.discriminator(torch.cat([real, fake])).split(real.shape[0])
         metrics = {"real_logit": on_real.logits.mean(), "fake_logit": on_fake.logits.mean()}
-        return Turn("discriminator", discriminator_hinge([on_real], [on_fake]), metrics)
+        loss = discriminator_hinge([on_real], [on_fake])
+        every = self.config.r1_every
+        if self.config.r1 and (since + 1) % every == 0:
+            metrics["r1"] = self._penalty(real)
+            loss = loss + self.config.r1 * every * metrics["r1"]
+        return Turn("discriminator", loss, metrics)
+
+    def _penalty(self, real: Tensor) -> Tensor:
+        """R1 in fp32: second derivatives do not bear bf16."""
+        with torch.autocast(real.device.type, enabled=False):
+            seen = real.detach().float().requires_grad_()
+            return gradient_penalty(self.discriminator(seen).logits, seen)
 
     def _adversarial_losses(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         with frozen(self.discriminator):

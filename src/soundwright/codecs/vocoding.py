@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
 from soundwright.audio.mel import LogMel, MelConfig
 from soundwright.codecs.frames import pad_to_frames
 from soundwright.codecs.hifigan import HifiGan, join_weight_norm
-from soundwright.codecs.mel_vae import MelVae
+from soundwright.codecs.mel_autoencoder import MelAutoencoder
 from soundwright.codecs.task import CodecOutput
 
 _SIZE = "parametrizations.weight.original0"
@@ -99,7 +99,7 @@ class TrueMels:
 class RebuiltMels:
     """What a frozen autoencoder gives back, so that the vocoder learns to bear its blur."""
 
-    def __init__(self, vae: MelVae) -> None:
+    def __init__(self, vae: MelAutoencoder[Any]) -> None:
         self._vae = vae.eval().requires_grad_(False)
 
     def __call__(self, waveform: Tensor) -> Tensor:

@@ -72,6 +72,8 @@ class LatentBatch:
     clip_ids: tuple[str, ...] = ()
     draws: tuple[int, ...] = ()
     """Number of each item's draw, over all ranks and steps: names its random streams."""
+    sources: tuple[str, ...] = ()
+    """Name of each item's data set."""
 
 
 @runtime_checkable

@@ -186,4 +186,5 @@ class LatentSegments(FrameSegments[LatentStore]):
             tuple(draw.text for draw in draws),
             tuple(draw.clip.id for draw in draws),
             tuple(draw.number for draw in draws),
+            tuple(draw.clip.source.dataset for draw in draws),
         )

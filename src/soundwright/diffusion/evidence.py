@@ -1,14 +1,13 @@
-"""How much a text helps a diffusion model to undo the noise on a sound."""
+"""How much its conditions help a diffusion model to undo the noise on a sound."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from soundwright.core.protocols import TextStates
 from soundwright.core.seeding import torch_stream
-from soundwright.diffusion.guidance import pair_texts
-from soundwright.diffusion.network import LatentUnet
+from soundwright.diffusion.conditions import Conditions
+from soundwright.diffusion.network import Network
 from soundwright.diffusion.objective import squared_errors
 
 TIMES = 8
@@ -18,20 +17,23 @@ its own, the same for all sounds of a shape: candidates then differ by what they
 
 @torch.no_grad()
 def measure_evidence(
-    network: LatentUnet, latents: Tensor, text: TextStates, negative: TextStates | None = None
+    network: Network,
+    latents: Tensor,
+    conditions: Conditions,
+    negative: Conditions | None = None,
 ) -> float:
-    """Mean over times of the error without the text minus the error with it.
+    """Mean over times of the error without the conditions minus the error with them.
 
     Section 3 of arXiv 2303.16203 ranks classes so; up to a factor it estimates
     log p(x | text) - log p(x).
 
     Args:
         network: In evaluation mode.
-        latents: [C, T, F] of one sound.
-        text: Of the one sound.
-        negative: A text in the place of none.
+        latents: [C, T, ...] of one sound.
+        conditions: Of the one sound.
+        negative: Conditions in the place of none.
     """
-    device = network.null.device
+    device = network.device
     shares = (torch.arange(TIMES, dtype=torch.float64) + 0.5) / TIMES
     times = network.process.times_at(shares)
     stream = torch_stream(0, "evidence")
@@ -39,9 +41,9 @@ def measure_evidence(
     clean = latents.to(device).expand(TIMES, *latents.shape)
     noisy = network.process.corrupt(clean, noise, times)
     target = network.process.target(clean, noise, times)
-    errors: list[Tensor] = []
-    for states, mask in zip(*(part.to(device) for part in pair_texts(text, negative)), strict=True):
-        rows = states.expand(TIMES, *states.shape), mask.expand(TIMES, *mask.shape)
-        errors.append(squared_errors(network(noisy, times, *rows), target).mean())
+    errors = [
+        squared_errors(network(noisy, times, one.to(device).repeat(TIMES)), target).mean()
+        for one in (conditions, conditions.nulls() if negative is None else negative)
+    ]
     with_text, without = errors
     return float(without - with_text)

@@ -1,12 +1,10 @@
-"""Classifier-free guidance: away from no text, or from a negative one, towards the text."""
+"""Classifier-free guidance: away from no conditions, or from negative ones, towards those given."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from soundwright.core.protocols import TextStates
+from soundwright.diffusion.conditions import Conditions
 
 
 def guide(
@@ -30,17 +28,9 @@ def guide(
     return guided * (rescale * factor + (1 - rescale))
 
 
-def pair_texts(text: TextStates, negative: TextStates | None) -> tuple[Tensor, Tensor]:
-    """States and mask of 2 B rows: the texts, then what they are guided away from.
+def pair_conditions(conditions: Conditions, negative: Conditions | None) -> Conditions:
+    """2 B rows: the conditions, then what they are guided away from.
 
-    Without negative texts these are rows without any valid position, which mean no text.
+    Without negative ones these are rows of which every condition is absent.
     """
-    if negative is None:
-        hidden = torch.zeros_like(text.mask)
-        return torch.cat([text.states, text.states]), torch.cat([text.mask, hidden])
-    length = max(text.states.shape[1], negative.states.shape[1])
-    both = [(one.states, one.mask, length - one.states.shape[1]) for one in (text, negative)]
-    return (
-        torch.cat([F.pad(states, (0, 0, 0, missing)) for states, _, missing in both]),
-        torch.cat([F.pad(mask, (0, missing)) for _, mask, missing in both]),
-    )
+    return conditions.join(conditions.nulls() if negative is None else negative)

@@ -1,177 +1,107 @@
-"""The U-Net over latents, conditioned on the states of a text encoder.
-
-The blocks are those of diffusers' UNet2DConditionModel. Here are the text, its mask and what stands
-for no text. Latents of any length are taken as they are: the U-Net rounds up where it halves, and
-cuts off again where it doubles.
-"""
+"""What samplers, scores and training need to know of a network, whatever it is made of."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
-from soundwright.core.extras import load_diffusers
-from soundwright.core.seeding import initialising
-from soundwright.diffusion.noise import NoiseConfig
+from soundwright.diffusion.conditions import Conditions
+from soundwright.diffusion.flow import FlowProcess
+from soundwright.diffusion.noise import NoiseConfig, NoiseProcess
 from soundwright.diffusion.process import ProcessConfig, build_process
 
 
-class UnetConfig(Config):
-    """Shape of the network, and the process that it reverses. The defaults are Tango's."""
+class NetworkConfig(Config):
+    """What the configurations of all networks say."""
 
     process: ProcessConfig = NoiseConfig()
+    """What is reversed, and what predictions of it mean."""
     channels: int = Field(default=8, ge=1)
     """C of the latents."""
-    widths: tuple[int, ...] = (320, 640, 1280, 1280)
-    """Channels of each level; from one level to the next, T and F are halved."""
-    attention: tuple[bool, ...] = (True, True, True, False)
-    """Levels whose blocks attend, to themselves and to the text. What lies below the last level
-    always does."""
-    heads: tuple[int, ...] = (5, 10, 20, 20)
-    """Attention heads of each level, which diffusers calls attention_head_dim."""
-    layers: int = Field(default=2, ge=1)
-    """Residual blocks of a level on the way down; there is one more on the way up."""
-    groups: int = Field(default=32, ge=1)
-    """Of the group norms; divides all widths."""
     text_width: int = Field(default=1024, ge=1)
     """D of the text encoder."""
-    cross_width: int = Field(default=1024, ge=1)
-    """What the U-Net's attention reads. Where it is not the text's width, a linear layer of our own
-    stands between."""
-    null: Literal["learned", "fixed"] = "learned"
-    """What stands for no text: states that are trained, or that stay what they are, zero unless
-    weights say otherwise (Tango: those of the empty text)."""
-    null_length: int = Field(default=1, ge=1)
-    """Number of these states."""
+    vector_width: int | None = Field(default=None, ge=1)
+    """V of the vectors of sounds and texts; null reads none."""
+    sources: int | None = Field(default=None, ge=1)
+    """How many data sets are told apart; null is none."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """In the residual blocks and attentions, in training."""
+    """In training."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        levels = len(self.widths)
-        if not levels or len(self.attention) != levels or len(self.heads) != levels:
-            raise ValueError(
-                f"widths, attention and heads have {levels}, {len(self.attention)} and "
-                f"{len(self.heads)} levels; they must have the same number, one at least"
-            )
-        for width, heads in zip(self.widths, self.heads, strict=True):
-            if width < 1 or width % self.groups:
-                raise ValueError(f"the width {width} must be a multiple of groups={self.groups}")
-            if heads < 1 or width % heads:
-                raise ValueError(f"the width {width} must be a multiple of its heads={heads}")
-        return self
 
-    def diffusers_config(self) -> dict[str, Any]:
-        """Arguments of diffusers' UNet2DConditionModel."""
-        down = ["CrossAttnDownBlock2D" if one else "DownBlock2D" for one in self.attention]
-        up = ["CrossAttnUpBlock2D" if one else "UpBlock2D" for one in reversed(self.attention)]
-        return {
-            "in_channels": self.channels,
-            "out_channels": self.channels,
-            "down_block_types": down,
-            "up_block_types": up,
-            "block_out_channels": list(self.widths),
-            "attention_head_dim": list(self.heads),
-            "layers_per_block": self.layers,
-            "norm_num_groups": self.groups,
-            "cross_attention_dim": self.cross_width,
-            "use_linear_projection": True,
-            "dropout": self.dropout,
-        }
+class Network(nn.Module):
+    """Predicts what its process asks for from noisy latents, their times and conditions.
 
-
-class LatentUnet(nn.Module):
-    """Predicts what its process asks for from noisy latents, their times and texts.
-
-    Args:
-        config: The shape.
-        seed: Seed of the initial weights.
-
-    Raises:
-        UserError: The package diffusers is not installed.
+    What it says of an item depends on that item alone, beyond the rounding of sums.
     """
 
-    null: Tensor
+    player: ClassVar[str]
+    """Its name among the parts of a model folder, the players of a training, the keys of a
+    recipe."""
+    config: NetworkConfig
+    process: NoiseProcess | FlowProcess
 
-    def __init__(self, config: UnetConfig, *, seed: int = 0) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.process = build_process(config.process)
-        diffusers = load_diffusers()
-        with initialising(seed, "unet"):
-            self.unet = diffusers.UNet2DConditionModel(**config.diffusers_config())
-            self.text_projection: nn.Module = (
-                nn.Linear(config.text_width, config.cross_width)
-                if config.text_width != config.cross_width
-                else nn.Identity()
-            )
-            null = torch.zeros(config.null_length, config.text_width)
-            if config.null == "learned":
-                self.null = nn.Parameter(nn.init.normal_(null, std=0.02))
-            else:
-                self.register_buffer("null", null)
-        if config.checkpointing:
-            self.unet.enable_gradient_checkpointing()
-        # Convolutions on CPUs with AVX2 take a third less time so; results are the same.
-        self.unet.to(memory_format=torch.channels_last)
 
-    def forward(
-        self,
-        latents: Tensor,
-        times: Tensor,
-        states: Tensor,
-        mask: Tensor,
-        drop: Tensor | None = None,
-    ) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def frame_limit(self) -> int | None:
+        """Most frames that it takes; None is any number."""
+        return None
+
+    def forward(self, latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
         """Predict.
 
         Args:
-            latents: [B, C, T, F].
+            latents: [B, C, T], or [B, C, T, F].
             times: [B], of the process.
-            states: [B, S, text_width], of the text encoder.
-            mask: [B, S] bool. An item without any True has no text.
-            drop: [B] bool: items whose text is hidden.
+            conditions: Of the B items; those that the network does not know are ignored.
 
         Returns:
-            [B, C, T, F], in the precision of the computation.
+            The shape of the latents, in the precision of the computation.
 
         Raises:
-            UserError: Latents of another shape.
+            UserError: Latents or conditions of another shape, or too many frames.
         """
-        if latents.dim() != 4 or latents.shape[1] != self.config.channels:
-            raise UserError(
-                f"The latents have the shape {tuple(latents.shape)}.",
-                expected=f"[B, {self.config.channels}, T, F]",
-            )
-        states, mask = self._fill_in_null(states, mask, drop)
-        return self.unet(
-            latents,
-            self.process.network_times(times).to(latents.device),
-            encoder_hidden_states=self.text_projection(states),
-            encoder_attention_mask=mask,
-        ).sample
+        raise NotImplementedError
 
-    def _fill_in_null(
-        self, states: Tensor, mask: Tensor, drop: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Put the null in the place of texts that are dropped or that are none."""
-        states = states.to(self.null.dtype)
-        absent = ~mask.any(-1)
-        absent = absent if drop is None else absent | drop
-        length = self.config.null_length
-        missing = max(length - states.shape[1], 0)
-        states, mask = F.pad(states, (0, 0, 0, missing)), F.pad(mask, (0, missing))
-        beyond = states.shape[1] - length
-        valid = torch.arange(states.shape[1], device=mask.device) < length
-        return (
-            torch.where(absent[:, None, None], F.pad(self.null, (0, 0, 0, beyond)), states),
-            torch.where(absent[:, None], valid, mask),
-        )
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse latents (C, T, ...) of one item that the network cannot take.
+
+        Raises:
+            UserError: They have other axes, or more frames than it has positions for.
+        """
+        raise NotImplementedError
+
+    def check_conditions(self, conditions: Conditions) -> None:
+        """Refuse conditions that come from other encoders than those of training.
+
+        Raises:
+            UserError: Texts or vectors of another width.
+        """
+        width, config = conditions.text.states.shape[-1], self.config
+        if width != config.text_width:
+            raise UserError(
+                f"The texts have states of width {width}.",
+                expected=f"width {config.text_width}, from the text encoder that the model was "
+                "trained with",
+            )
+        wanted, vector = config.vector_width, conditions.vector
+        if vector is not None and wanted is not None and vector.shape[-1] != wanted:
+            raise UserError(
+                f"The vectors of the texts are {vector.shape[-1]} wide.",
+                expected=f"{wanted}, from the encoder that the model was trained with",
+            )

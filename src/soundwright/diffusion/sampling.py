@@ -1,7 +1,7 @@
-"""From texts and seeds to latents.
+"""From conditions and seeds to latents.
 
 All that an item draws, its first noise and the noise of ancestral steps, comes from streams named
-by its own seed; with a text mask and item-wise norms, its latents do not depend on its batch mates.
+by its own seed; with masks and item-wise norms, its latents do not depend on its batch mates.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
-from soundwright.core.protocols import TextStates
 from soundwright.core.seeding import torch_stream
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.flow import FlowConfig
-from soundwright.diffusion.guidance import guide, pair_texts
-from soundwright.diffusion.network import LatentUnet
+from soundwright.diffusion.guidance import guide, pair_conditions
+from soundwright.diffusion.network import Network
 from soundwright.diffusion.solvers import (
     FLOW_SAMPLERS,
     NOISE_SAMPLERS,
@@ -43,7 +43,7 @@ class SamplingConfig(Config):
     steps: int = 25
     """Of the sampler. Tango's own numbers are 100 and 200, with ddpm."""
     guidance: float = 3.0
-    """Weight w of the text: unconditional + w (conditional - unconditional); 1 is without."""
+    """Weight w of the conditions: unconditional + w (conditional - unconditional); 1 is without."""
     rescale: float = 0.0
     """How far guidance's growth of each item's deviation is taken back, 0 to 1."""
     spacing: Spacing | None = None
@@ -62,37 +62,38 @@ class SamplingConfig(Config):
 
 @torch.no_grad()
 def sample(
-    network: LatentUnet,
+    network: Network,
     shape: Sequence[int],
-    text: TextStates,
+    conditions: Conditions,
     seeds: Sequence[int],
     config: SamplingConfig,
     *,
-    negative: TextStates | None = None,
+    negative: Conditions | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Generate latents for B texts.
+    """Generate latents for B items.
 
     Args:
         network: In evaluation mode. Its process says what its predictions mean.
-        shape: (C, T, F) of one item.
-        text: States of the B texts, on any device; a row without a valid position is no text.
-        seeds: One for each item. Same seed, same text, same settings: same latents.
+        shape: (C, T), or (C, T, F), of one item.
+        conditions: Of the B items, on any device.
+        seeds: One for each item. Same seed, same conditions, same settings: same latents.
         config: How to sample.
-        negative: B texts to be guided away from, in the place of no text.
+        negative: What the B items are guided away from, in the place of nothing.
         progress: Told how far it is.
 
     Returns:
-        [B, C, T, F] fp32 on the network's device.
+        [B, *shape] fp32 on the network's device.
 
     Raises:
         UserError: A shape, a sampler or a number of items that cannot be, or a model whose outputs
             are not finite.
     """
     sampler = _choose_sampler(network, config)
-    _check_request(network, shape, text, seeds, negative)
-    device = network.null.device
-    predict = _Guided(network, text, negative, config, progress, _evaluations(sampler, config))
+    _check_request(network, shape, conditions, seeds, negative)
+    device = network.device
+    evaluations = _evaluations(sampler, config)
+    predict = _Guided(network, conditions, negative, config, progress, evaluations)
     noise = torch.stack(
         [torch.randn(*shape, generator=torch_stream(seed, "latents")) for seed in seeds]
     ).to(device)
@@ -114,13 +115,13 @@ def sample(
 
 
 class _Guided:
-    """The network with its texts and guidance, as a function of latents and time."""
+    """The network with its conditions and guidance, as a function of latents and time."""
 
     def __init__(
         self,
-        network: LatentUnet,
-        text: TextStates,
-        negative: TextStates | None,
+        network: Network,
+        conditions: Conditions,
+        negative: Conditions | None,
         config: SamplingConfig,
         progress: Progress | None,
         evaluations: int,
@@ -128,14 +129,14 @@ class _Guided:
         self._network, self._config = network, config
         self._progress, self._evaluations, self._done = progress, evaluations, 0
         self._both = config.guidance != 1
-        device = network.null.device
-        states, mask = pair_texts(text, negative) if self._both else (text.states, text.mask)
-        self._states, self._mask = states.to(device), mask.to(device)
+        conditions = conditions.to(network.device)
+        negative = None if negative is None else negative.to(network.device)
+        self._read = pair_conditions(conditions, negative) if self._both else conditions
 
     def __call__(self, latents: Tensor, time: Tensor) -> Tensor:
         rows = torch.cat([latents, latents]) if self._both else latents
         times = time.expand(len(rows))
-        prediction = self._network(rows, times, self._states, self._mask).float()
+        prediction = self._network(rows, times, self._read).float()
         if self._both:
             with_text, without = prediction.chunk(2)
             prediction = guide(with_text, without, self._config.guidance, self._config.rescale)
@@ -145,7 +146,7 @@ class _Guided:
         return prediction
 
 
-def _choose_sampler(network: LatentUnet, config: SamplingConfig) -> Sampler:
+def _choose_sampler(network: Network, config: SamplingConfig) -> Sampler:
     is_flow = isinstance(network.config.process, FlowConfig)
     if config.sampler is None:
         return "euler" if is_flow else "dpm++"
@@ -164,29 +165,20 @@ def _evaluations(sampler: Sampler, config: SamplingConfig) -> int:
 
 
 def _check_request(
-    network: LatentUnet,
+    network: Network,
     shape: Sequence[int],
-    text: TextStates,
+    conditions: Conditions,
     seeds: Sequence[int],
-    negative: TextStates | None,
+    negative: Conditions | None,
 ) -> None:
-    channels = network.config.channels
-    if len(shape) != 3 or shape[0] != channels or min(shape) < 1:
-        raise UserError(
-            f"Latents of the shape {tuple(shape)} cannot be made.",
-            expected=f"({channels}, T, F) with at least one frame",
-        )
-    items = len(text.states)
+    network.check_shape(tuple(shape))
+    items = len(conditions)
     if not items or len(seeds) != items:
         raise UserError(f"There are {len(seeds)} seeds for {items} texts.", expected="one each")
-    if negative is not None and len(negative.states) != items:
+    if negative is not None and len(negative) != items:
         raise UserError(
-            f"There are {len(negative.states)} negative texts for {items} texts.",
-            expected="one each",
+            f"There are {len(negative)} negative texts for {items} texts.", expected="one each"
         )
-    width = network.config.text_width
-    if text.states.shape[-1] != width:
-        raise UserError(
-            f"The texts have states of width {text.states.shape[-1]}.",
-            expected=f"width {width}, from the text encoder that the model was trained with",
-        )
+    for one in (conditions, negative):
+        if one is not None:
+            network.check_conditions(one)

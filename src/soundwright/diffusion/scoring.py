@@ -1,4 +1,4 @@
-"""How well a model predicts a sound, given its text: what preference training compares.
+"""How well a model predicts a sound, given its conditions: what preference training compares.
 
 The score of a sound is s = -1/2 reduce(w(t) ||target - prediction||²): a log-likelihood, up to what
 does not depend on the model. For flow the target is the velocity. It depends on a time and on
@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor
 
 from soundwright.core.config import Config
-from soundwright.core.protocols import TextStates
 from soundwright.core.seeding import torch_stream
-from soundwright.diffusion.network import LatentUnet
+from soundwright.diffusion.conditions import Conditions
+from soundwright.diffusion.network import Network
 from soundwright.diffusion.objective import Reduction, squared_errors
 
 Role = Literal["winner", "loser"]
@@ -44,9 +44,9 @@ class ScoreDraws(NamedTuple):
     shares: Tensor
     """[B] float64 in [0, 1): from which times come."""
     noise: Tensor
-    """[B, C, T, F] standard normal."""
+    """[B, C, T, ...] standard normal."""
     posterior: Tensor
-    """[B, C, T, F] standard normal: where in its posterior each latent lies."""
+    """[B, C, T, ...] standard normal: where in its posterior each latent lies."""
 
 
 def draw_scores(
@@ -64,7 +64,7 @@ def draw_scores(
         pairs: One a row; rows do not depend on each other.
         role: Which side of the pairs.
         epoch: From 0.
-        shape: (C, T, F) of one item.
+        shape: (C, T, ...) of one item.
         seed: Of the run.
         shared: As in `ScoringConfig`. Posteriors differ between the sides in any case.
     """
@@ -74,11 +74,11 @@ def draw_scores(
 
 
 def score(
-    network: LatentUnet,
+    network: Network,
     latents: Tensor,
     shares: Tensor,
     noise: Tensor,
-    text: TextStates,
+    conditions: Conditions,
     config: ScoringConfig,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -88,10 +88,10 @@ def score(
 
     Args:
         network: The model.
-        latents: [B, C, T, F] fp32 on the network's device.
+        latents: [B, C, T, ...] fp32 on the network's device.
         shares: [B], as in `ScoreDraws`.
-        noise: [B, C, T, F].
-        text: States of the B texts.
+        noise: [B, C, T, ...].
+        conditions: Of the B sounds.
         config: What a score is.
         mask: [B, T] bool, valid frames; needed where padding does not count.
 
@@ -102,7 +102,7 @@ def score(
     times = process.times_at(shares)
     noise = noise.to(device)
     noisy = process.corrupt(latents, noise, times)
-    prediction = network(noisy, times, text.states.to(device), text.mask.to(device))
+    prediction = network(noisy, times, conditions.to(device))
     if config.padding:
         mask = None
     target = process.target(latents, noise, times)

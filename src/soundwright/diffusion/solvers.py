@@ -38,7 +38,7 @@ from soundwright.diffusion.noise import NoiseConfig
 Sampler = Literal["ddpm", "ddim", "dpm++", "unipc", "euler", "midpoint"]
 Spacing = Literal["quadratic", "trailing", "leading"]
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""Latents [B, C, T, F] and times [] to predictions of the same shape, guided."""
+"""Latents [B, C, T, ...] and times [] to predictions of the same shape, guided."""
 
 FLOW_SAMPLERS: tuple[Sampler, ...] = ("euler", "midpoint")
 NOISE_SAMPLERS: tuple[Sampler, ...] = ("ddpm", "ddim", "dpm++", "unipc")
@@ -102,7 +102,7 @@ def solve_noise(
     Args:
         scheduler: From `build_scheduler`; it can be used once.
         predict: The guided network.
-        latents: [B, C, T, F] fp32, standard normal.
+        latents: [B, C, T, ...] fp32, standard normal.
         streams: One an item, for the samplers that add noise.
     """
     extra: dict[str, Any] = {}

@@ -26,8 +26,8 @@ from soundwright.core.errors import CheckpointError, UserError
 from soundwright.core.files import read_json, write_bytes, write_json
 from soundwright.core.hub import first_line
 from soundwright.core.pickles import read_pickle, refuse_pointer
-from soundwright.diffusion.network import UnetConfig
 from soundwright.diffusion.noise import NoiseConfig
+from soundwright.diffusion.unet import UnetConfig
 
 MAIN_FILE = "pytorch_model_main"
 MAIN_CONFIG = "main_config.json"
@@ -237,6 +237,11 @@ def _check_exportable(config: UnetConfig) -> None:
         raise UserError(
             "The model projects its text, for which a U-Net of diffusers has no place.",
             change=f"Train with unet.cross_width={config.text_width}.",
+        )
+    if config.vector_width or config.sources:
+        raise UserError(
+            "The model reads vectors or data sets, for which a U-Net of diffusers has no place.",
+            expected="a model that reads texts alone",
         )
     if not isinstance(config.process, NoiseConfig):
         raise UserError(

@@ -15,13 +15,13 @@ from soundwright.core.protocols import (
     LatentBatch,
     Posterior,
     StepContext,
-    TextEncoder,
-    TextStates,
     Turn,
 )
 from soundwright.core.seeding import torch_stream
+from soundwright.diffusion.conditioner import Conditioner
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.flow import FlowConfig
-from soundwright.diffusion.network import LatentUnet
+from soundwright.diffusion.network import Network
 from soundwright.diffusion.objective import squared_errors
 from soundwright.nn.dropout import activation_dropout
 
@@ -35,7 +35,7 @@ class DiffusionTaskConfig(Config):
     min_snr: float | None = Field(default=5.0, gt=0)
     """γ of min-SNR weights; null weighs all times alike. For noise alone, not for flow."""
     text_dropping: float = Field(default=0.1, ge=0, le=1)
-    """Share of items whose text is hidden."""
+    """Share of items whose conditions are hidden, all of them together."""
     padding: bool = True
     """Whether frames beyond the end of a clip, which hold silence, count too, as in Tango."""
     validation_times: int = Field(default=4, ge=1)
@@ -46,60 +46,60 @@ class Draws(NamedTuple):
     """The chance of a batch: all of an item's comes from streams of its own."""
 
     posterior: Tensor
-    """[B, C, T, F] standard normal: where in its posterior each latent lies."""
+    """[B, C, T, ...] standard normal: where in its posterior each latent lies."""
     noise: Tensor
-    """[B, C, T, F] standard normal."""
+    """[B, C, T, ...] standard normal."""
     shares: Tensor
     """[B] float64 in [0, 1): from which times come."""
     dropped: Tensor
-    """[B] bool: items whose text is hidden."""
+    """[B] bool: items whose conditions are hidden."""
 
 
 class DiffusionTask:
     """Equation 4, with the weights and the target that are asked for.
 
-    A `core.protocols.TrainingTask` over `LatentBatch` with one player, "unet". Everything random is
-    named by the number of an item's draw, so that a step is the same on one rank and on many, and
-    a resumed run needs no state.
+    A `core.protocols.TrainingTask` over `LatentBatch` with one player, the network. Everything
+    random is named by the number of an item's draw, so that a step is the same on one rank and on
+    many, and a resumed run needs no state.
 
     Args:
         network: The model in training.
-        text_encoder: Frozen; its width is the network's `text_width`.
+        conditioner: Frozen; its widths are the network's.
         config: What is trained.
         seed: Of the run.
 
     Raises:
-        ConfigError: Encoder, network and configuration do not fit together.
+        ConfigError: Conditioner, network and configuration do not fit together.
     """
 
     def __init__(
-        self, network: LatentUnet, text_encoder: TextEncoder, config: DiffusionTaskConfig, seed: int
+        self, network: Network, conditioner: Conditioner, config: DiffusionTaskConfig, seed: int
     ) -> None:
-        _check_fit(network, text_encoder, config)
+        _check_fit(network, conditioner, config)
         self.network = network
-        self.text_encoder = text_encoder
+        self.conditioner = conditioner
         self.config = config
         self.seed = seed
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """The U-Net alone: text encoder and codec are frozen."""
-        return {"unet": self.network}
+        """The network alone: text encoder, vectors and codec are frozen."""
+        return {self.network.player: self.network}
 
     def turns(self, batch: LatentBatch, context: StepContext) -> Iterator[Turn]:
         """Yield one turn: the mean of the items' weighted errors."""
         # In a method of its own, so that the graphs of micro-batches are not all kept in memory.
         loss, metrics = self._lose(batch, context)
-        yield Turn("unet", loss, {"loss": loss, **metrics})
+        yield Turn(self.network.player, loss, {"loss": loss, **metrics})
 
     def _lose(self, batch: LatentBatch, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         draws = self._draw(batch)
         times = self.network.process.times_at(draws.shares)
-        text = self._encode(batch, context.device)
+        conditions = self.conditioner.read_batch(batch, self.seed).to(context.device)
         # An item's own activations are dropped in the order of the batch.
         stream = ("diffusion", "dropout", *batch.draws[:1])
         with activation_dropout(self.seed, *stream, device=context.device):
-            errors = self._errors(batch, text, draws, times, draws.dropped)
+            errors = self._errors(batch, conditions.hide(draws.dropped), draws, times)
         weights = self.network.process.weights(times, self.config.min_snr)
         loss = (weights.to(errors.device) * errors).mean()
         metrics = {"mse": errors.mean()}
@@ -115,19 +115,20 @@ class DiffusionTask:
     def validate(self, batch: LatentBatch, device: torch.device) -> Mapping[str, float]:
         """Loss and errors at fixed times and noise: of the whole, of each third, without text.
 
-        "mse" and "loss" are with text; "mse/no_text" minus "mse" tells what the text is worth.
+        "mse" and "loss" are with the conditions of captions, as when prompts are read;
+        "mse/no_text" minus "mse" tells what they are worth.
         """
         was_training = self.network.training
         self.network.eval()
-        text = self._encode(batch, device)
+        conditions = self.conditioner.read_batch(batch).to(device)
         process, count = self.network.process, self.config.validation_times
         found: dict[str, list[Tensor]] = {}
         for number in range(count):
             draws = self._draw_validation(batch, (number + 0.5) / count)
             times = process.times_at(draws.shares)
             weights = process.weights(times, self.config.min_snr).to(device)
-            errors = self._errors(batch, text, draws, times, draws.dropped)
-            hidden = self._errors(batch, text, draws, times, torch.ones_like(draws.dropped))
+            errors = self._errors(batch, conditions, draws, times)
+            hidden = self._errors(batch, conditions.nulls(), draws, times)
             part = PARTS[int(process.level(times)[0] * len(PARTS))]
             found.setdefault("loss", []).append((weights * errors).mean())
             found.setdefault("mse", []).append(errors.mean())
@@ -143,22 +144,17 @@ class DiffusionTask:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back nothing."""
 
-    def _encode(self, batch: LatentBatch, device: torch.device) -> TextStates:
-        with torch.no_grad():
-            text = self.text_encoder.encode(batch.texts)
-        return TextStates(text.states.to(device), text.mask.to(device), text.sentence.to(device))
-
     def _errors(
-        self, batch: LatentBatch, text: TextStates, draws: Draws, times: Tensor, dropped: Tensor
+        self, batch: LatentBatch, conditions: Conditions, draws: Draws, times: Tensor
     ) -> Tensor:
         """[B]: squared error of each item, unweighted."""
-        device = text.states.device
+        device = conditions.text.states.device
         posterior = Posterior(batch.mean.to(device).float(), batch.deviation.to(device).float())
         latents = posterior.sample(draws.posterior.to(device))
         noise = draws.noise.to(device)
         process = self.network.process
         noisy = process.corrupt(latents, noise, times)
-        prediction = self.network(noisy, times, text.states, text.mask, dropped.to(device))
+        prediction = self.network(noisy, times, conditions)
         mask = None if self.config.padding else batch.mask.to(device)
         return squared_errors(prediction, process.target(latents, noise, times), mask)
 
@@ -188,14 +184,30 @@ class DiffusionTask:
         return posterior, noise, uniforms
 
 
-def _check_fit(network: LatentUnet, text_encoder: TextEncoder, config: DiffusionTaskConfig) -> None:
-    if text_encoder.width != network.config.text_width:
+def _check_fit(network: Network, conditioner: Conditioner, config: DiffusionTaskConfig) -> None:
+    shape, width = network.config, conditioner.text_encoder.width
+    if width != shape.text_width:
         raise ConfigError(
-            f"The text encoder gives states of width {text_encoder.width}, "
-            f"the U-Net reads {network.config.text_width}.",
-            change=f"Set unet.text_width={text_encoder.width}.",
+            f"The text encoder gives states of width {width}, "
+            f"the network reads {shape.text_width}.",
+            change=f"Set {network.player}.text_width={width}.",
         )
-    if config.min_snr is not None and isinstance(network.config.process, FlowConfig):
+    wide = conditioner.vector_width
+    if wide != shape.vector_width:
+        raise ConfigError(
+            f"The vectors of the conditions are {wide or 'not there'}, "
+            f"the network reads {shape.vector_width or 'none'}.",
+            expected="the width of those vectors, or null where conditions.vector is null",
+            change=f"Set {network.player}.vector_width={wide or 'null'}.",
+        )
+    sources = len(conditioner.config.sources) or None
+    if sources is not None and sources > (shape.sources or 0):
+        raise ConfigError(
+            f"conditions.sources names {sources} data sets, the network tells "
+            f"{shape.sources or 'none'} apart.",
+            change=f"Set {network.player}.sources={sources}.",
+        )
+    if config.min_snr is not None and isinstance(shape.process, FlowConfig):
         raise ConfigError(
             f"min_snr is {config.min_snr}, but a flow has no such weights.",
             change="Set min_snr=null.",

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from soundwright import __version__
+from soundwright.codecs.mel_autoencoder import MelAutoencoderConfig
 from soundwright.core.records import Clip
 from soundwright.data.manifest import Manifest, read_manifest
 from soundwright.data.selection import select_clips
@@ -49,6 +50,12 @@ def write_card(
         "```yaml\n" + yaml.safe_dump(recipe.plain(), sort_keys=False, allow_unicode=True) + "```",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def describe_latents(config: MelAutoencoderConfig) -> str:
+    """Rate and shape of an autoencoder's latents, for people."""
+    rate = config.mel.sample_rate / config.hop_length
+    return f"{rate:g} frames a second of {' x '.join(map(str, config.latent_shape))}"
 
 
 def _recordings_of(recipe: Recipe) -> Iterable[Clip]:

@@ -12,15 +12,16 @@ from soundwright.core.config import Config, merge
 from soundwright.core.errors import CheckpointError
 from soundwright.data.frame_segments import FrameSegmentConfig
 from soundwright.data.mixtures import MixtureConfig
-from soundwright.diffusion.network import UnetConfig
+from soundwright.diffusion.conditioner import ConditionsConfig
 from soundwright.diffusion.task import DiffusionTaskConfig
 from soundwright.pipelines.models import find_model, verify_model
+from soundwright.pipelines.parts import NETWORKS, NetworkChoice, network_part
 from soundwright.pipelines.recipe import Recipe
 from soundwright.pipelines.samples import SampleConfig
 from soundwright.pipelines.settings import LatentGenerationConfig, TextConfig
 
 HOW_TO_TRAIN = ("dropout", "checkpointing")
-"""Keys of `unet` that a recipe with `from_model` may set: they are not the model's shape."""
+"""Keys of a network that a recipe with `from_model` may set: they are not the model's shape."""
 
 
 class LatentSource(Config):
@@ -39,7 +40,7 @@ class LatentSource(Config):
         return self
 
 
-class DiffusionRecipe(Recipe):
+class DiffusionRecipe(NetworkChoice, Recipe):
     """Train a latent diffusion model, from nothing or from another one."""
 
     kind: Literal["diffusion"]  # type: ignore[assignment]
@@ -51,13 +52,14 @@ class DiffusionRecipe(Recipe):
     """Latents as `soundwright data tokenize` left them; null makes them from `data`."""
     codec: LatentSource
     text: TextConfig = TextConfig()
+    conditions: ConditionsConfig | None = None
+    """What is read besides the text; null is nothing."""
     peak: Annotated[float, Field(gt=0, le=1)] | None = None
     """To which each clip is brought before it is encoded, its mean taken away: Tango's is 0.5. Null
     leaves sounds as loud as they are."""
     mixtures: MixtureConfig | None = None
     """Pairs of training clips that are heard together, section 2.4 of the paper; null makes
     none."""
-    unet: UnetConfig = UnetConfig()
     segments: FrameSegmentConfig = FrameSegmentConfig()
     task: DiffusionTaskConfig = DiffusionTaskConfig()
     generation: LatentGenerationConfig = LatentGenerationConfig()
@@ -89,7 +91,11 @@ def inherit_diffusion(values: Mapping[str, Any]) -> dict[str, Any]:
     record = verify_model(find_model(str(name)))
     if record.kind != "diffusion":
         raise CheckpointError(f"{name} is a {record.kind}.", expected="a diffusion model")
-    own = values.get("unet")
-    own = {key: own[key] for key in HOW_TO_TRAIN if key in own} if isinstance(own, dict) else {}
-    taken = {**record.settings, "unet": {**record.parts["unet"], **own}}
+    part = network_part(record)
+    own: dict[str, Any] = {}
+    for network in NETWORKS:
+        shape = values.get(network) or {}
+        own |= {key: shape[key] for key in HOW_TO_TRAIN if key in shape}
+    values = {key: value for key, value in values.items() if key not in (*NETWORKS, "conditions")}
+    taken = {**record.settings, part: {**record.parts[part], **own}}
     return {**merge(values, taken), "codec": {"model": str(name)}, "from_hash": record.hash}

@@ -12,6 +12,7 @@ from soundwright.core.devices import choose_device
 from soundwright.core.errors import CheckpointError, UserError
 from soundwright.lm.engine_choice import choose_engine
 from soundwright.pipelines.adapters import Adapter, AdapterChoice, gather_adapters
+from soundwright.pipelines.conditioning import open_conditioner
 from soundwright.pipelines.latent_model import LatentModel
 from soundwright.pipelines.latent_rendering import LatentRenderer, choose_precision
 from soundwright.pipelines.models import find_model, read_record
@@ -107,7 +108,7 @@ def _load_latent(
     renderer = LatentRenderer(
         network.to(device),
         codec.to(device),
-        load_text_encoder(text.encoder, device),
+        open_conditioner(record, load_text_encoder(text.encoder, device), device),
         text.preparation,
         choose_precision(dtype, device),
     )

@@ -114,7 +114,7 @@ class LatentModel(Generator):
 
 
 class LatentMaker:
-    """A `making.Maker` whose rows are latents [C, T, F].
+    """A `making.Maker` whose rows are latents [C, T, ...].
 
     Args:
         renderer: Draws and decodes.
@@ -145,7 +145,7 @@ class LatentMaker:
         return list(latents)
 
     def finish(self, row: Tensor) -> Tensor:
-        """The samples [C, N] of latents [C, T, F]."""
+        """The samples [C, N] of latents [C, T, ...]."""
         samples = self._renderer.finish(row, self._drawn.duration)
         if self._request.loop:
             return cut_loop(samples, self._request.config, self.sample_rate, LOUDEST)

@@ -12,16 +12,18 @@ from torch import Tensor, nn
 
 from soundwright.codecs.compact import CompactCodec, CompactCodecConfig
 from soundwright.codecs.encodec import EncodecCodec, EncodecCodecConfig
-from soundwright.codecs.hifigan import HifiGan, HifiGanConfig
+from soundwright.codecs.mel_autoencoder import MelAutoencoder
 from soundwright.codecs.mel_codec import MelCodec
-from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
-from soundwright.codecs.spectrum_vocoder import SpectrumVocoder, SpectrumVocoderConfig
 from soundwright.codecs.stereo import StereoCodec
 from soundwright.core.config import Config
 from soundwright.core.errors import CheckpointError, ConfigError
-from soundwright.diffusion.network import LatentUnet, UnetConfig
+from soundwright.diffusion.dit import Dit, DitConfig
+from soundwright.diffusion.fit import Fit, FitConfig
+from soundwright.diffusion.network import Network, NetworkConfig
+from soundwright.diffusion.unet import LatentUnet, UnetConfig
 from soundwright.lm.model import AudioLm, LmConfig
 from soundwright.pipelines.adapters import Adapter, add_adapters, check_base
+from soundwright.pipelines.latent_codecs import VaeChoice, VocoderChoice, build_vae, build_vocoder
 from soundwright.pipelines.models import ModelRecord, find_model, read_part, verify_model
 
 Codec = CompactCodec | EncodecCodec | StereoCodec
@@ -74,30 +76,7 @@ def load_codec(name: str | Path) -> tuple[Codec, ModelRecord, Path]:
     return codec.eval(), record, folder
 
 
-class VocoderChoice(Config):
-    """Exactly one vocoder."""
-
-    spectrum: SpectrumVocoderConfig | None = None
-    """ConvNeXt and an inverse STFT, light."""
-    hifigan: HifiGanConfig | None = None
-    """Tango's."""
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if (self.spectrum is None) == (self.hifigan is None):
-            raise ValueError("give exactly one of spectrum and hifigan")
-        return self
-
-
-def build_vocoder(choice: VocoderChoice, seed: int = 0) -> SpectrumVocoder | HifiGan:
-    """A vocoder with initial weights."""
-    if choice.hifigan is not None:
-        return HifiGan(choice.hifigan, seed)
-    assert choice.spectrum is not None
-    return SpectrumVocoder(choice.spectrum, seed)
-
-
-def load_vae(name: str | Path) -> tuple[MelVae, ModelRecord, Path]:
+def load_vae(name: str | Path) -> tuple[MelAutoencoder[Any], ModelRecord, Path]:
     """The autoencoder of a model, whether it stands alone or in a codec or a diffusion model.
 
     Returns:
@@ -131,9 +110,9 @@ def load_latent_codec(name: str | Path) -> tuple[MelCodec, ModelRecord, Path]:
     return MelCodec(vae, vocoder).eval(), record, folder
 
 
-def _load_vae(record: ModelRecord, folder: Path) -> MelVae:
+def _load_vae(record: ModelRecord, folder: Path) -> MelAutoencoder[Any]:
     config = _configuration(record, "vae")
-    vae = MelVae(MelVaeConfig.read(config, origin=f"the autoencoder of {record.name}"))
+    vae = build_vae(VaeChoice.read(config, origin=f"the autoencoder of {record.name}"))
     load_part(vae, folder, "vae")
     return vae.eval()
 
@@ -206,19 +185,74 @@ def load_lm(record: ModelRecord, folder: Path, adapters: Sequence[Adapter] = ())
     return lm.eval()
 
 
-def load_network(record: ModelRecord, folder: Path) -> LatentUnet:
+class NetworkChoice(Config):
+    """Exactly one network of a diffusion model."""
+
+    unet: UnetConfig | None = None
+    """Tango's."""
+    dit: DitConfig | None = None
+    """A plain transformer with adaLN-zero."""
+    fit: FitConfig | None = None
+    """GenAu's."""
+
+    @model_validator(mode="after")
+    def _is_one_network(self) -> Self:
+        given = [name for name in NETWORKS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(NETWORKS)}")
+        return self
+
+    @property
+    def network(self) -> tuple[str, NetworkConfig]:
+        """Key and shape of the one that is given."""
+        return next(
+            (name, shape) for name in NETWORKS if (shape := getattr(self, name)) is not None
+        )
+
+
+NETWORKS = tuple(NetworkChoice.model_fields)
+"""Keys of a recipe, and names of the part of a model folder."""
+
+
+def build_network(shape: NetworkConfig, seed: int = 0) -> Network:
+    """A network with initial weights.
+
+    Raises:
+        UserError: It needs a package that is not installed.
+    """
+    if isinstance(shape, FitConfig):
+        return Fit(shape, seed=seed)
+    if isinstance(shape, DitConfig):
+        return Dit(shape, seed=seed)
+    assert isinstance(shape, UnetConfig)
+    return LatentUnet(shape, seed=seed)
+
+
+def network_part(record: ModelRecord) -> str:
+    """Name of the part that is a diffusion model's network.
+
+    Raises:
+        CheckpointError: The model has none.
+    """
+    for name in NETWORKS:
+        if name in record.parts:
+            return name
+    raise CheckpointError(
+        f"The model {record.name} is a {record.kind}.", expected="a diffusion model"
+    )
+
+
+def load_network(record: ModelRecord, folder: Path) -> Network:
     """The network of a verified diffusion model's folder, in evaluation mode.
 
     Raises:
         CheckpointError: The model has none, or its weights do not fit.
     """
-    if "unet" not in record.parts:
-        raise CheckpointError(
-            f"The model {record.name} is a {record.kind}.", expected="a diffusion model"
-        )
-    config = UnetConfig.read(record.parts["unet"], origin=f"the model {record.name}")
-    network = LatentUnet(config)
-    load_part(network, folder, "unet")
+    part = network_part(record)
+    given = {part: record.parts[part]}
+    _, shape = NetworkChoice.read(given, origin=f"the model {record.name}").network
+    network = build_network(shape)
+    load_part(network, folder, part)
     return network.eval()
 
 

@@ -13,16 +13,22 @@ from torch import Tensor
 from soundwright.audio.mel import PRESETS, MelConfig
 from soundwright.codecs.audioldm_weights import from_audioldm
 from soundwright.codecs.hifigan import HifiGan, HifiGanConfig
-from soundwright.codecs.mel_vae import MelVaeConfig
+from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
 from soundwright.core.errors import CheckpointError, UserError
 from soundwright.core.files import folder_atomic, read_json, write_text
 from soundwright.core.hub import quiet_loading
 from soundwright.core.pickles import read_pickle, refuse_pointer
 from soundwright.diffusion.tango_weights import MAIN_CONFIG, read_tango, write_diffusers
+from soundwright.diffusion.unet import LatentUnet
 from soundwright.pipelines.foreign import T5_TOKENS, ForeignModel, ImportOptions, given_text
 from soundwright.pipelines.licences import README, write_readme
 from soundwright.pipelines.models import ModelRecord
-from soundwright.pipelines.parts import VocoderChoice, load_latent_codec, load_network
+from soundwright.pipelines.parts import (
+    VocoderChoice,
+    load_latent_codec,
+    load_network,
+    network_part,
+)
 from soundwright.pipelines.settings import LatentGenerationConfig, TextConfig
 from soundwright.pipelines.text_folders import copy_text_encoder
 from soundwright.text.encoders import TextEncoderConfig, load_text_encoder
@@ -126,18 +132,31 @@ def export_diffusers(record: ModelRecord, folder: Path, out: Path, *, half: bool
         UserError: The model has parts for which there is no place there.
     """
     dtype = torch.float16 if half else torch.float32
+    if (part := network_part(record)) != LatentUnet.player:
+        raise UserError(
+            f"The network of {record.name} is a {part}, for which diffusers has no class.",
+            expected="a model with a unet",
+        )
     codec = load_latent_codec(folder)[0].to(dtype)
     network = load_network(record, folder).to(dtype)
-    if codec.vae.config.patch != 1:
+    assert isinstance(network, LatentUnet)
+    vae = codec.vae
+    if not isinstance(vae, MelVae):
+        raise UserError(
+            f"The autoencoder of {record.name} is one over time alone, for which diffusers has no "
+            "class.",
+            expected="a model with an autoencoder vae.mel_2d, as Tango's",
+        )
+    if vae.config.patch != 1:
         raise UserError(
             f"The autoencoder of {record.name} folds spectrograms into patches, for which "
             "AutoencoderKL of diffusers has no place.",
-            expected="a model trained with vae.patch=1, as Tango's",
+            expected="a model trained with vae.mel_2d.patch=1, as Tango's",
         )
     with folder_atomic(out) as inside, quiet_loading():
         write_diffusers(network.state_dict(), network.config, inside)
-        codec.vae.network.register_to_config(scaling_factor=codec.vae.config.scale)
-        codec.vae.network.save_pretrained(inside / "vae")
+        vae.network.register_to_config(scaling_factor=vae.config.scale)
+        vae.network.save_pretrained(inside / "vae")
         if isinstance(codec.vocoder, HifiGan):
             codec.vocoder.network.save_pretrained(inside / "vocoder")
         if record.carries_text_encoder:

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import torch
 
 from soundwright.codecs.frames import pad_to_frames
-from soundwright.codecs.mel_vae import MelVae, MelVaeConfig
+from soundwright.codecs.mel_autoencoder import MelAutoencoder
 from soundwright.codecs.mel_vae_task import MelVaeTask, MelVaeTaskConfig
 from soundwright.core.protocols import AudioBatch
 from soundwright.data.segments import SegmentConfig
-from soundwright.pipelines.cards import write_card
+from soundwright.pipelines.cards import describe_latents, write_card
 from soundwright.pipelines.corpora import cut_waveforms
 from soundwright.pipelines.jobs import Job, Workplace
+from soundwright.pipelines.latent_codecs import VaeChoice, build_vae
 from soundwright.pipelines.models import write_model
 from soundwright.pipelines.recipe import Recipe
 from soundwright.training.checkpoints import read_weights
@@ -28,15 +29,15 @@ class VaeRecipe(Recipe):
     """Train an autoencoder; its `scale` is measured at the end, whatever the recipe says."""
 
     kind: Literal["vae"]  # type: ignore[assignment]
-    vae: MelVaeConfig = MelVaeConfig()
+    vae: VaeChoice
     segments: SegmentConfig = SegmentConfig()
     task: MelVaeTaskConfig = MelVaeTaskConfig()
 
 
 def prepare_vae(recipe: VaeRecipe, place: Workplace) -> Job[Any]:
     """Everything that the loop needs to train the autoencoder of a recipe."""
-    seed, rate = recipe.training.seed, recipe.vae.mel.sample_rate
-    vae = MelVae(recipe.vae, seed)
+    vae = build_vae(recipe.vae, recipe.training.seed)
+    seed, rate = recipe.training.seed, vae.config.mel.sample_rate
     sounds = cut_waveforms(
         recipe.data, recipe.segments, place.data, sample_rate=rate, channels=1, seed=seed
     )
@@ -45,20 +46,17 @@ def prepare_vae(recipe: VaeRecipe, place: Workplace) -> Job[Any]:
         weights, _ = read_weights(checkpoint, "vae")
         vae.load_state_dict(weights)
         scale = measure_scale(vae, (sounds.batches[number] for number in range(SCALE_BATCHES)))
-        config = recipe.vae.model_copy(update={"scale": scale})
-        bands = config.mel.n_mels // config.compression
         facts = {
             "parameters": f"{sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M",
-            "sound": f"{rate} Hz, 1 channel, {config.mel.n_mels} mel bands",
-            "latents": f"{rate / config.hop_length:g} frames a second of "
-            f"{config.latent_channels} x {bands}, scaled by {scale:.4f}",
+            "sound": f"{rate} Hz, 1 channel, {vae.config.mel.n_mels} mel bands",
+            "latents": f"{describe_latents(vae.config)}, scaled by {scale:.4f}",
             "steps": recipe.training.steps,
         }
         write_model(
             folder,
             kind="vae",
             name=recipe.name,
-            parts={"vae": (config.plain(), weights)},
+            parts={"vae": (recipe.vae.scaled(scale).plain(), weights)},
             settings={},
             recipe=recipe.plain(),
             licence=recipe.licence,
@@ -71,7 +69,7 @@ def prepare_vae(recipe: VaeRecipe, place: Workplace) -> Job[Any]:
 
 
 @torch.no_grad()
-def measure_scale(vae: MelVae, batches: Iterable[AudioBatch]) -> float:
+def measure_scale(vae: MelAutoencoder[Any], batches: Iterable[AudioBatch]) -> float:
     """The factor that brings latents to variance 1 (Rombach et al. 2022, appendix G).
 
     One over the standard deviation of unscaled latents over all their elements, with the variance

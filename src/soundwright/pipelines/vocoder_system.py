@@ -7,22 +7,18 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from soundwright.codecs.mel_vae import MelVae
+from soundwright.codecs.mel_autoencoder import MelAutoencoder
 from soundwright.codecs.task import CodecTask, CodecTaskConfig
 from soundwright.codecs.vocoding import RebuiltMels, TrueMels, VocoderTraining, plain_weights
 from soundwright.core.config import Config
 from soundwright.core.errors import ConfigError
 from soundwright.data.segments import SegmentConfig
-from soundwright.pipelines.cards import write_card
+from soundwright.pipelines.cards import describe_latents, write_card
 from soundwright.pipelines.corpora import cut_waveforms
 from soundwright.pipelines.jobs import Job, Workplace, run_job
-from soundwright.pipelines.models import RECORD_FILE, write_model
-from soundwright.pipelines.parts import (
-    VocoderChoice,
-    build_vocoder,
-    load_latent_codec,
-    load_vae,
-)
+from soundwright.pipelines.latent_codecs import VocoderChoice, build_vocoder
+from soundwright.pipelines.models import RECORD_FILE, ModelRecord, write_model
+from soundwright.pipelines.parts import load_latent_codec, load_vae
 from soundwright.pipelines.recipe import Recipe, compose_recipe
 from soundwright.pipelines.vae_system import VaeRecipe, prepare_vae
 from soundwright.training.checkpoints import read_weights
@@ -50,7 +46,8 @@ class VocoderRecipe(Recipe):
     vae: VaeSource
     vocoder: VocoderChoice
     from_model: str | None = None
-    """A latent codec whose vocoder, of the same shape, training starts from."""
+    """A latent codec whose vocoder, of the same shape, training starts from. The windows of its
+    spectrograms may lie elsewhere: `mel.padding` and `mel.trim` may differ."""
     mels: Literal["true", "rebuilt"] = "true"
     """Spectrograms of the recordings, or what the frozen autoencoder makes of them: for
     fine-tuning a vocoder that has learnt from true ones."""
@@ -68,21 +65,25 @@ def prepare_vocoder(recipe: VocoderRecipe, place: Workplace) -> Job[Any]:
             vocoder of another shape.
     """
     seed = recipe.training.seed
-    vae, vae_name = _find_vae(recipe, place)
+    vae, vae_record = _find_vae(recipe, place)
+    vae_name = f"{vae_record.name} ({vae_record.hash})"
     vocoder = build_vocoder(recipe.vocoder, seed)
     if vocoder.mel != vae.config.mel:
         raise ConfigError(
             f"The vocoder reads other spectrograms than {vae_name} makes.",
             expected=f"vocoder.*.mel: {vae.config.mel.plain()}",
         )
+    lineage = f"Its autoencoder is {vae_name}."
     if recipe.from_model is not None:
         start, record, _ = load_latent_codec(recipe.from_model)
-        if VocoderChoice.read(record.parts["vocoder"]) != recipe.vocoder:
+        shape = VocoderChoice.read(record.parts["vocoder"])
+        if shape.placed_as(vocoder.mel) != recipe.vocoder:
             raise ConfigError(
                 f"The vocoder of {recipe.from_model} has another shape than the recipe's.",
-                expected=f"vocoder: {record.parts['vocoder']}",
+                expected=f"vocoder: {shape.placed_as(vocoder.mel).plain()}",
             )
         vocoder.load_state_dict(start.vocoder.state_dict())
+        lineage += f" Its vocoder began as that of {record.name} ({record.hash})."
     source = TrueMels(vocoder.mel) if recipe.mels == "true" else RebuiltMels(vae)
     training = VocoderTraining(vocoder, source)
     sounds = cut_waveforms(
@@ -97,14 +98,11 @@ def prepare_vocoder(recipe: VocoderRecipe, place: Workplace) -> Job[Any]:
     def save(checkpoint: Path, folder: Path) -> None:
         weights, _ = read_weights(checkpoint, "generator")
         weights = plain_weights(weights)
-        config = vae.config
-        bands = config.mel.n_mels // config.compression
         facts = {
             "parameters": f"{_millions(vae)} M of the autoencoder, {_millions(vocoder)} M of the "
             "vocoder",
-            "sound": f"{config.mel.sample_rate} Hz, 1 channel",
-            "latents": f"{config.mel.sample_rate / config.hop_length:g} frames a second of "
-            f"{config.latent_channels} x {bands}",
+            "sound": f"{vocoder.mel.sample_rate} Hz, 1 channel",
+            "latents": describe_latents(vae.config),
             "steps": recipe.training.steps,
         }
         write_model(
@@ -112,13 +110,13 @@ def prepare_vocoder(recipe: VocoderRecipe, place: Workplace) -> Job[Any]:
             kind="mel_codec",
             name=recipe.name,
             parts={
-                "vae": (config.plain(), vae.state_dict()),
+                "vae": (vae_record.parts["vae"], vae.state_dict()),
                 "vocoder": (recipe.vocoder.plain(), weights),
             },
             settings={},
             recipe=recipe.plain(),
             licence=recipe.licence,
-            card=write_card(recipe, facts, sounds.clips, lineage=f"Its autoencoder is {vae_name}."),
+            card=write_card(recipe, facts, sounds.clips, lineage=lineage),
             storage=recipe.storage,
         )
 
@@ -126,14 +124,13 @@ def prepare_vocoder(recipe: VocoderRecipe, place: Workplace) -> Job[Any]:
     return Job(task, sounds.batches, sounds.validation, save)
 
 
-def _find_vae(recipe: VocoderRecipe, place: Workplace) -> tuple[MelVae, str]:
-    """The autoencoder of a recipe, and what to call it."""
+def _find_vae(recipe: VocoderRecipe, place: Workplace) -> tuple[MelAutoencoder[Any], ModelRecord]:
     name: str | Path | None = recipe.vae.model
     if recipe.vae.recipe is not None:
         name = _train_vae(recipe.vae.recipe, recipe, place)
     assert name is not None
     vae, record, _ = load_vae(name)
-    return vae, f"{record.name} ({record.hash})"
+    return vae, record
 
 
 def _train_vae(name: str, recipe: VocoderRecipe, place: Workplace) -> Path:

@@ -17,11 +17,18 @@ from soundwright.data.manifest import Manifest
 from soundwright.data.store import LatentStore, TokenStore
 from soundwright.data.tokens import tokenize
 from soundwright.lm.engine import PlainEngine
+from soundwright.pipelines.conditioning import open_conditioner
 from soundwright.pipelines.latent_model import LatentMaker
 from soundwright.pipelines.latent_rendering import LatentRenderer
 from soundwright.pipelines.making import Maker
 from soundwright.pipelines.models import ModelRecord
-from soundwright.pipelines.parts import load_codec, load_latent_codec, load_lm, load_network
+from soundwright.pipelines.parts import (
+    load_codec,
+    load_latent_codec,
+    load_lm,
+    load_network,
+    network_part,
+)
 from soundwright.pipelines.rendering import Renderer
 from soundwright.pipelines.requests import Request
 from soundwright.pipelines.settings import GenerationConfig, LatentGenerationConfig, TextConfig
@@ -82,7 +89,7 @@ def _without_dropout(record: ModelRecord, *, checkpointing: bool = False) -> Mod
 
 def trained_part(record: ModelRecord) -> str:
     """Name of the part of a model that is aligned."""
-    return TokenPolicy.player if record.kind == "lm" else DenoisingPolicy.player
+    return TokenPolicy.player if record.kind == "lm" else network_part(record)
 
 
 def _open_lm(
@@ -122,7 +129,10 @@ def _open_diffusion(
     network = load_network(plain, folder).train()
     codec, _, _ = load_latent_codec(folder)
     defaults = LatentGenerationConfig.read(record.settings["generation"])
-    policy = DenoisingPolicy(network, encoder, recipe.noise, recipe.training.seed)
+    conditioner = open_conditioner(record, encoder, device, cached=True)
+    policy = DenoisingPolicy(network, conditioner, recipe.noise, recipe.training.seed)
+    limit = network.frame_limit
+    longest = None if limit is None else limit * codec.hop_length / codec.sample_rate
 
     def encode(sounds: Manifest, out: Path) -> LatentStore:
         store = encode_latents(sounds, codec.to(device), out, device=device, max_bad_rate=0)
@@ -130,7 +140,7 @@ def _open_diffusion(
         return store
 
     def make(duration: float) -> Maker:
-        renderer = LatentRenderer(policy.module, codec, encoder, text.preparation)
+        renderer = LatentRenderer(policy.module, codec, conditioner, text.preparation)
         return LatentMaker(renderer, Request(defaults.model_copy(update={"duration": duration})))
 
-    return Family(policy, text, encode, make, None)
+    return Family(policy, text, encode, make, longest)

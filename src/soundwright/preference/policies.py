@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from soundwright.core.config import Config
 from soundwright.core.protocols import LatentBatch, Posterior, TextEncoder, TextStates, TokenBatch
-from soundwright.diffusion.network import LatentUnet
+from soundwright.diffusion.conditioner import Conditioner
+from soundwright.diffusion.network import Network
 from soundwright.diffusion.objective import Reduction
 from soundwright.diffusion.scoring import ScoringConfig, draw_scores, score
 from soundwright.lm.likelihood import sum_likelihoods
@@ -53,7 +54,7 @@ class ScoredPolicy(Protocol[Frames]):
 
     @property
     def player(self) -> str:
-        """Name of the part of its model folder that is trained: lm, unet."""
+        """Name of the part of its model folder that is trained: lm, unet, dit, fit."""
         ...
 
     @property
@@ -149,29 +150,33 @@ class DenoisingPolicy:
 
     Args:
         network: The model; its dropout is taken out.
-        text_encoder: Frozen.
+        conditioner: Frozen. Both sides of a pair are conditioned by its prompt.
         config: What a score is.
         seed: Of the run.
     """
 
-    player = "unet"
     depends_on_epoch = True
 
     def __init__(
-        self, network: LatentUnet, text_encoder: TextEncoder, config: ScoringConfig, seed: int
+        self, network: Network, conditioner: Conditioner, config: ScoringConfig, seed: int
     ) -> None:
         disable_dropout(network)
         self.module, self.config, self.seed = network, config, seed
-        self._encoder = text_encoder
+        self._conditioner = conditioner
+
+    @property
+    def player(self) -> str:
+        """unet, dit or fit."""
+        return self.module.player
 
     def describe(self) -> Mapping[str, Any]:
-        """The configuration, the text encoder and the seed."""
-        described = {"noise": self.config.plain(), "text": self._encoder.identity}
+        """The configuration, who reads prompts, and the seed."""
+        described = {"noise": self.config.plain(), **self._conditioner.describe()}
         return {**described, "seed": self.seed}
 
     def score(self, sounds: Sounds[LatentBatch]) -> Tensor:
         """-1/2 times the weighted squared error."""
-        frames, device = sounds.frames, self.module.null.device
+        frames, device = sounds.frames, self.module.device
         shape = frames.mean.shape[1:]
         rows = [
             draw_scores(
@@ -191,7 +196,7 @@ class DenoisingPolicy:
             latents.to(device),
             shares,
             noise,
-            _encode(self._encoder, frames.texts, device),
+            self._conditioner.read(frames.texts),
             self.config,
             frames.mask.to(device),
         )
@@ -207,8 +212,8 @@ class DenoisingPolicy:
 
     def of(self, module: nn.Module) -> DenoisingPolicy:
         """The same view through another network."""
-        assert isinstance(module, LatentUnet)
-        return DenoisingPolicy(module, self._encoder, self.config, self.seed)
+        assert isinstance(module, Network)
+        return DenoisingPolicy(module, self._conditioner, self.config, self.seed)
 
 
 def with_texts(frames: Frames, texts: tuple[str, ...]) -> Frames:

@@ -215,7 +215,10 @@ def _check_reference(base: ModelRecord, reference: ModelRecord) -> None:
         base.kind != reference.kind
         or [base.parts[name] for name in shared] != [reference.parts.get(name) for name in shared]
         or [base.files[name] for name in files] != [reference.files.get(name) for name in files]
-        or base.settings["text"] != reference.settings["text"]
+        or any(
+            base.settings.get(name) != reference.settings.get(name)
+            for name in ("text", "conditions")
+        )
     ):
         raise UserError(
             f"The reference {reference.name} does not read the sounds and texts that "

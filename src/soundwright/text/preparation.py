@@ -10,13 +10,14 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import simplemma
+from pydantic import Field
 
 from soundwright.core.config import Config
-from soundwright.core.records import Clip
+from soundwright.core.records import Caption, Clip
 from soundwright.text.metadata import MetadataConfig, merge_metadata
 from soundwright.text.numbers import drop_numbers, spell_numerals
 from soundwright.text.stop_words import STOP_WORDS
@@ -49,6 +50,12 @@ class PreparationConfig(Config):
     """Clips that mention one of these in a tag or caption are left out of training."""
     metadata: MetadataConfig | None = None
     """How metadata joins the texts; None leaves it out."""
+    sources: dict[str, Annotated[float, Field(ge=0)]] | None = Field(default=None, min_length=1)
+    """Shares of the captions that are drawn, by where they come from: human, tags, metadata,
+    template, model, or the name of one captioner. Shares of what a clip lacks fall to what it has;
+    captions from elsewhere are never drawn. None draws all captions of a clip alike."""
+    min_confidence: float | None = None
+    """Captions of which less is known to hold are left out; of which nothing is known, not."""
 
 
 PRESETS: Mapping[str, PreparationConfig] = MappingProxyType(
@@ -131,16 +138,8 @@ def clip_texts(clip: Clip, config: PreparationConfig) -> tuple[str, ...]:
 
     Captions that were made of tags or metadata count as pseudo-sentences.
     """
-    texts: list[str] = []
-    for caption in clip.captions:
-        made = caption.kind in ("tags", "metadata")
-        texts.append(
-            pseudo_sentence([caption.text], config) if made else prepare(caption.text, config)
-        )
-    texts = [text for text in texts if text]
-    if config.pseudo_sentences == "always" or (config.pseudo_sentences == "missing" and not texts):
-        texts.append(pseudo_sentence(clip.tags, config))
-    return tuple(dict.fromkeys(text for text in texts if text))
+    grouped = _group_texts(clip, config)
+    return tuple(dict.fromkeys(text for texts in grouped.values() for text in texts))
 
 
 def draw_text(clip: Clip, config: PreparationConfig, generator: np.random.Generator) -> str:
@@ -149,10 +148,56 @@ def draw_text(clip: Clip, config: PreparationConfig, generator: np.random.Genera
     Empty where nothing is known about the clip.
     """
     texts = clip_texts(clip, config)
+    if texts and config.sources is not None:
+        texts = _draw_source(_group_texts(clip, config), config.sources, generator)
     chosen = texts[int(generator.integers(len(texts)))] if texts else ""
     if config.metadata is None:
         return chosen
     return merge_metadata(chosen, {"tags": clip.tags, **clip.metadata}, config.metadata, generator)
+
+
+def _group_texts(clip: Clip, config: PreparationConfig) -> dict[str, tuple[str, ...]]:
+    """The texts of a clip by source; by the empty word where none are told apart, or of tags."""
+    found: dict[str, list[str]] = {}
+    for caption in clip.captions:
+        source = _source_of(caption, config)
+        if source is None:
+            continue
+        made = caption.kind in ("tags", "metadata")
+        text = pseudo_sentence([caption.text], config) if made else prepare(caption.text, config)
+        if text:
+            found.setdefault(source, []).append(text)
+    if config.pseudo_sentences == "always" or (config.pseudo_sentences == "missing" and not found):
+        text = pseudo_sentence(clip.tags, config)
+        found |= {"": [*found.get("", ()), text]} if text else {}
+    return {source: tuple(dict.fromkeys(texts)) for source, texts in found.items()}
+
+
+def _source_of(caption: Caption, config: PreparationConfig) -> str | None:
+    """As what a caption is counted; None where it is never drawn."""
+    confidence, least = caption.confidence, config.min_confidence
+    if confidence is not None and least is not None and confidence < least:
+        return None
+    if config.sources is None:
+        return ""
+    for name in (caption.model, caption.kind):
+        if name is not None and config.sources.get(name):
+            return name
+    return None
+
+
+def _draw_source(
+    grouped: Mapping[str, tuple[str, ...]],
+    shares: Mapping[str, float],
+    generator: np.random.Generator,
+) -> tuple[str, ...]:
+    """The texts of one source; those of a clip's own tags have the share of tags."""
+    names = list(grouped)
+    weights = np.array([shares.get(name or "tags", 0.0) for name in names])
+    if not weights.any():
+        return tuple(text for texts in grouped.values() for text in texts)
+    place = int(np.searchsorted(weights.cumsum(), generator.random() * weights.sum(), "right"))
+    return grouped[names[min(place, len(names) - 1)]]
 
 
 @functools.lru_cache(maxsize=1 << 16)

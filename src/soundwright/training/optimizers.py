@@ -1,11 +1,11 @@
-"""The optimizer of one player: AdamW, its parameter groups, clipping and the guard against NaN."""
+"""The optimizer of one player: its parameter groups, clipping and the guard against NaN."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from soundwright.core.config import Config
 from soundwright.core.ranks import Ranks
+from soundwright.training.lamb import Lamb
 from soundwright.training.parallel import Placement, Replica
 from soundwright.training.schedules import ScheduleConfig, scale_at
 
@@ -24,6 +25,8 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 class OptimizerConfig(Config):
     """AdamW with the values of the paper's section 4.2; the learning rate is ours."""
 
+    kind: Literal["adamw", "lamb"] | None = None
+    """lamb: steps in proportion to the length of each weight, for large batches; null is AdamW."""
     lr: Annotated[float, Field(gt=0)] = 1e-4
     """The full learning rate, which the schedule scales."""
     betas: tuple[Rate, Rate] = (0.9, 0.95)
@@ -76,7 +79,7 @@ class Player:
         self.parameters = [value for value in module.parameters() if value.requires_grad]
         if not self.parameters:
             raise ValueError(f"The player {name!r} has nothing to train.")
-        self._optimizer = _build_adamw(self.parameters, config)
+        self._optimizer = _build_optimizer(self.parameters, config)
         self._losses: list[Tensor] = []
 
     def take(self, loss: Tensor, parts: int) -> None:
@@ -137,18 +140,23 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor if full is None else full()
 
 
-def _build_adamw(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:
+def _build_optimizer(
+    parameters: list[nn.Parameter], config: OptimizerConfig
+) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": parameters}]
     if not config.decay_vectors:
         groups = [
             {"params": [value for value in parameters if value.ndim >= 2]},
             {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
         ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        fused=all(value.device.type in FUSED_DEVICES for value in parameters),
-    )
+    groups = [group for group in groups if group["params"]]
+    settings: dict[str, Any] = {
+        "lr": config.lr,
+        "betas": config.betas,
+        "eps": config.eps,
+        "weight_decay": config.weight_decay,
+    }
+    if config.kind == "lamb":
+        return Lamb(groups, **settings)
+    fused = all(value.device.type in FUSED_DEVICES for value in parameters)
+    return torch.optim.AdamW(groups, **settings, fused=fused)
