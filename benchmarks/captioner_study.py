@@ -4,21 +4,24 @@
         [--row NAME ...] [--scenes N] [--seed N] [--shipped-towers] [--out FILE]
 
 FOLDER holds ESC-10. For each of its folds 1 to 4 everything that hears is trained on the three
-others, by the recipes of what ships: tagger (the audio tower), matcher (in CLAP's place), then the
-captioner's two stages, with a fixed number of steps. Its language model reads texts alone and is
-trained once. Rows are the captioner as it ships and the paper's ablations.
+others, by the recipes of what ships, all on the captioner's scenes, with a fixed number of steps:
+tagger and detector (the audio tower), matcher (in CLAP's place), the captioner's two stages. Its
+language model reads texts alone and is trained once. Rows are the captioner as it ships and the
+paper's ablations.
 
 Each row captions the recordings of the left-out fold, with and without their titles, and scenes of
 two events composed of them. An event is named where a caption has its words. Printed are shares
-over all folds with Wilson's intervals of 95 %. DIR keeps all; the same command goes on.
+over all folds with Wilson's intervals of 95 %. DIR keeps all; the same command goes on. FILE keeps
+what each sound's caption named, and takes in further folds and rows as they come.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -37,6 +40,7 @@ from soundwright.evaluation.captioning.scoring import score_captions
 from soundwright.evaluation.statistics.proportions import wilson
 from soundwright.pipelines.captioning import CaptioningModel, load_captioner
 from soundwright.pipelines.models import RECORD_FILE
+from soundwright.pipelines.recipe import compose_recipe
 from soundwright.pipelines.scenes import RecordingSource, open_bank
 from soundwright.pipelines.training import RECIPE_FILE, train_recipe
 from soundwright.synthesis.captions import caption_scene
@@ -49,6 +53,7 @@ FOLDS = (1, 2, 3, 4)
 OUTSIDE = ("CC-Sampling+",)
 """Licences of clips that nothing which ships has heard."""
 METRICS = ("rouge_l", "cider_d")
+ASKED = ("recordings", "recordings, titles told", "scenes")
 REFERENCES = 5
 """Captions of a scene that another one is compared with."""
 
@@ -98,10 +103,12 @@ class Fold:
         return found
 
     def _train_row(self, row: Row) -> Path:
-        tagger, matcher = (self._tower(recipe) for recipe in ("tagger2", "matcher"))
-        towers = [f"tower.tagger={tagger}", f"tower.matcher={matcher}"]
+        towers = [
+            f"tower.tagger={self._tower('tagger2')}",
+            f"tower.detector={self._tower('bundled-captioner-tower')}",
+        ]
         if "clap=null" not in row.overrides:
-            towers.append(f"clap.matcher={matcher}")
+            towers.append(f"clap.matcher={self._tower('matcher')}")
         language = _train(
             "bundled-captioner-language",
             self.options.work / "language",
@@ -127,17 +134,20 @@ class Fold:
         return _train(row.recipe, out, overrides, self.place / "data")
 
     def _tower(self, recipe: str) -> Path | str:
-        if self.options.shipped_towers and self.number == 4:
-            return {"tagger2": "tagger2", "matcher": "matcher1"}[recipe]
+        shipped = {"tagger2": "tagger2", "matcher": "matcher1"}
+        if self.options.shipped_towers and self.number == 4 and recipe in shipped:
+            return shipped[recipe]
         data = self._data(self.number)
-        if recipe == "matcher":
-            # It learns from scenes alone.
+        if recipe != "tagger2":
+            # The others learn from scenes alone.
             data = [one for one in data if one.startswith("data.scenes")]
         return _train(recipe, self.place / "runs" / recipe, data, self.place / "data")
 
     def _data(self, left_out: int) -> list[str]:
         others = ",".join(f"fold{number}" for number in FOLDS if number != left_out)
+        scenes = compose_recipe("bundled-captioner")["data"]["scenes"]
         return [
+            f"data.scenes={json.dumps(scenes)}",
             f"data.manifests=[{self.manifest}]",
             f"data.scenes.recordings.manifest={self.manifest}",
             f"data.scenes.recordings.selection.splits=[{others}]",
@@ -210,18 +220,43 @@ def main() -> None:
     options = read_options()
     manifest = import_recordings(options)
     rows = [row for row in ROWS if not options.row or row.name in options.row]
-    found = [Fold(fold, manifest, options).measure(row) for fold in options.fold for row in rows]
-    results = {
-        "folds": list(options.fold),
-        "scenes_a_fold": options.scenes,
-        "seed": options.seed,
-        "rows": {
-            row.name: summarise([one for one in found if one["row"] == row.name]) for row in rows
-        },
-    }
-    report(results["rows"])
+    settings = {"scenes_a_fold": options.scenes, "seed": options.seed}
+    measured = read_earlier(options.out, settings)
+    for fold in options.fold:
+        for row in rows:
+            found = Fold(fold, manifest, options).measure(row)
+            measured.setdefault(row.name, {})[str(fold)] = condense(found)
+    names = [row.name for row in ROWS if row.name in measured]
+    table = {name: summarise(list(measured[name].values())) for name in names}
+    report(table)
     if options.out:
-        write_json(options.out, results)
+        ordered = {name: dict(sorted(measured[name].items())) for name in names}
+        write_json(options.out, {**settings, "rows": table, "measured": ordered})
+
+
+def read_earlier(path: Path | None, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an earlier call has measured: by row, by fold."""
+    if path is None or not path.is_file():
+        return {}
+    earlier = read_json(path)
+    if {key: earlier.get(key) for key in settings} != settings:
+        sys.exit(f"{path} was measured with other settings: name another --out")
+    return earlier["measured"]
+
+
+def condense(found: dict[str, Any]) -> dict[str, Any]:
+    """What one fold of one row comes to: a digit a sound, 0 missed, 1 named, 2 and nothing else."""
+    scenes = found["scenes"]
+    scores = score_captions(
+        [one["caption"] for one in scenes], [one["references"] for one in scenes], METRICS
+    )
+    digits = {
+        name: "".join(str(one["named"] + one["alone"]) for one in found[name]) for name in ASKED
+    }
+    metrics = {
+        name: round(one.corpus, 4) for name, one in scores.items() if isinstance(one, MetricScores)
+    }
+    return {"hash": found["hash"], **digits, **metrics}
 
 
 def read_options() -> argparse.Namespace:
@@ -253,26 +288,17 @@ def import_recordings(options: argparse.Namespace) -> Path:
 
 
 def summarise(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Shares of one row over all folds, and the mean of the folds' shares."""
-    scenes = [one for fold in folds for one in fold["scenes"]]
-    told, plain = "recordings, titles told", "recordings"
-    found: dict[str, Any] = {
-        name: _share(fold[name] for fold in folds) for name in (plain, told, "scenes")
-    }
-    scores = score_captions(
-        [one["caption"] for one in scenes], [one["references"] for one in scenes], METRICS
-    )
-    metrics = {
-        name: round(one.corpus, 4) for name, one in scores.items() if isinstance(one, MetricScores)
-    }
-    return {**found, "scene captions": metrics}
+    """Shares of one row over all folds; of captions of scenes the means of the folds' scores."""
+    found: dict[str, Any] = {name: _share([fold[name] for fold in folds]) for name in ASKED}
+    means = {name: round(sum(fold[name] for fold in folds) / len(folds), 4) for name in METRICS}
+    return {**found, "captions of scenes": means}
 
 
 def report(rows: dict[str, Any]) -> None:
     """Print the shares."""
     for name, found in rows.items():
         print(name)
-        for what in ("recordings", "recordings, titles told", "scenes"):
+        for what in ASKED:
             one = found[what]
             low, high = one["interval"]
             print(
@@ -287,18 +313,21 @@ def _judge(labels: set[str], text: str) -> dict[str, bool]:
     return {"named": labels <= named, "alone": labels == named}
 
 
-def _share(folds: Iterable[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    by_fold = list(folds)
-    rows = [one for fold in by_fold for one in fold]
-    named = sum(one["named"] for one in rows)
-    interval = wilson(named, len(rows))
+def _share(folds: Sequence[str]) -> dict[str, Any]:
+    """Of the digits of `condense`."""
+    digits = "".join(folds)
+    interval = wilson(len(digits) - digits.count("0"), len(digits))
     return {
-        "named": round(named / len(rows), 4),
+        "named": _named(digits),
         "interval": [round(interval.low, 4), round(interval.high, 4)],
-        "alone": round(sum(one["alone"] for one in rows) / len(rows), 4),
-        "of": len(rows),
-        "by_fold": [round(sum(one["named"] for one in fold) / len(fold), 4) for fold in by_fold],
+        "alone": round(digits.count("2") / len(digits), 4),
+        "of": len(digits),
+        "by_fold": [_named(fold) for fold in folds],
     }
+
+
+def _named(digits: str) -> float:
+    return round(1 - digits.count("0") / len(digits), 4)
 
 
 def _train(recipe: str, out: Path, overrides: Sequence[str], data: Path) -> Path:
