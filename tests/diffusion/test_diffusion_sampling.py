@@ -77,6 +77,25 @@ def test_latents_equal_those_of_diffusers(
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+def test_ddpm_is_the_ddim_of_genau_whose_eta_is_one(make_unet, encoder, spacing):
+    schedule = {"beta_start": 0.0015, "beta_end": 0.0195}
+    network = make_unet(process={"prediction": "epsilon", **schedule})
+    text = Conditions(encoder.encode(TEXTS))
+    scheduler = diffusers.DDIMScheduler(
+        **schedule,
+        beta_schedule="scaled_linear",
+        timestep_spacing=spacing,
+        steps_offset=int(spacing == "leading"),
+        clip_sample=False,
+    )
+    streams = [torch_stream(seed, "ancestral") for seed in SEEDS]
+    extra = {"generator": streams, "eta": 1.0}
+    expected = run_peer(network, scheduler, text, SEEDS, 10, 3.5, **extra)
+    config = SamplingConfig(sampler="ddpm", steps=10, guidance=3.5, spacing=spacing)
+    torch.testing.assert_close(sample(network, SHAPE, text, SEEDS, config), expected, **CLOSE)
+
+
 def test_flow_equals_diffusers(make_unet, encoder):
     network = make_unet(process={"kind": "flow"})
     text, steps = Conditions(encoder.encode(TEXTS)), 5

@@ -259,3 +259,8 @@ def test_the_tokenizer_is_part_of_the_folder(tiny_captioner, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": "9"}))
     with pytest.raises(CheckpointError, match=r"tokenizer\.json is damaged"):
         soundwright.load_captioner(tmp_path / "model")
+
+
+def test_a_recipe_that_is_no_model_yet_is_told_so():
+    with pytest.raises(UserError, match=r"there is a recipe of that name[\s\S]*soundwright train"):
+        soundwright.load_captioner("bundled-captioner-tower")

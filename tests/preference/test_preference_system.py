@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import soundwright
 from forks import Fork
-from latent_models import write_latent_model
+from latent_models import write_genau_model, write_latent_model
 from soundwright.cli.main import app
 from soundwright.core.errors import CheckpointError, ConfigError, UserError
 from soundwright.core.files import hash_file, read_json
@@ -24,7 +24,7 @@ from soundwright.preference.recipe import PreferenceRecipe, keep_widest
 from soundwright.preference.record_files import write_records
 from soundwright.preference.system import ALL_SYSTEMS
 
-RECIPES = {"lm": "prefer-lm-tiny", "unet": "tango2-tiny"}
+RECIPES = {"lm": "prefer-lm-tiny", "unet": "tango2-tiny", "fit": "tango2-tiny"}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("preference")
     write_token_model(folder / "lm")
     write_latent_model(folder / "unet")
+    write_genau_model(folder / "fit")
     make_pairs(folder / "pairs", 5)
     return folder
 

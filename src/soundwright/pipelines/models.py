@@ -33,6 +33,7 @@ from soundwright.pipelines.folders import (
     read_described,
     verify_files,
 )
+from soundwright.pipelines.recipe import list_recipes
 from soundwright.pipelines.storage import Storage, read_weights, write_weights
 from soundwright.pipelines.text_folders import TEXT_FOLDER, copier_of, name_text_encoder
 from soundwright.pipelines.weight_files import stream_weights
@@ -42,11 +43,7 @@ FORMAT_VERSION = 1
 BUNDLED = "bundled"
 BUNDLED_DIFFUSION = "bundled-diffusion"
 BUNDLED_CAPTIONER = "bundled-captioner"
-SHIPPED = {
-    BUNDLED: "bundled-lm",
-    BUNDLED_DIFFUSION: "bundled-diffusion",
-    BUNDLED_CAPTIONER: "bundled-captioner",
-}
+SHIPPED = {BUNDLED: "bundled-lm", BUNDLED_DIFFUSION: "bundled-diffusion"}
 """Names of the models inside the package, and the recipe of each."""
 RECORD_FILE = "model.json"
 CARD_FILE = "card.md"
@@ -262,6 +259,11 @@ def find_model(name: str | Path) -> Path:
     if _HUB_NAME.fullmatch(str(name)):
         files = (RECORD_FILE, ADAPTER_FILE, CARD_FILE, "*.safetensors", f"{TEXT_FOLDER}/*")
         return fetch_folder(str(name), files)
+    if str(name) in list_recipes():
+        raise UserError(
+            f"There is no model {str(name)!r} here; there is a recipe of that name.",
+            change=f"Train it (soundwright train {name}), then take runs/{name}/model.",
+        )
     raise UserError(
         f"There is no model {str(name)!r}: {nearest(str(name), {*known, *SHIPPED})}",
         expected="a name from `soundwright models list`, a model folder, or owner/name of the hub",
