@@ -230,3 +230,18 @@ def test_attention_by_weights_is_attention(make_fit):
     expected = attention.out((weights @ value).transpose(1, 2).flatten(2))
     torch.testing.assert_close(attention(hidden, context, mask), expected, **CLOSE)
     assert F.mse_loss(weights.sum(-1), torch.ones(2, 4, 3)) < 1e-10
+
+
+@pytest.mark.parametrize("kind", ["fit", "dit"])
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_bf16_is_close_to_fp32_and_trains(request, kind, positions, conditions):
+    knows = {"vector_width": 6, "sources": 2, "positions": positions}
+    network = request.getfixturevalue(f"make_{kind}")(**knows)
+    given = Conditions(conditions.text, torch.randn(3, 6), None, torch.tensor([0, 1, -1]))
+    inputs = (latents_of(7), torch.tensor([3, 500, 999]), given)
+    exact = network(*inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = network(*inputs)
+    assert float((rough - exact).norm() / exact.norm()) < 0.05
+    rough.float().square().mean().backward()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in network.parameters())

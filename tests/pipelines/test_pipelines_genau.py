@@ -116,13 +116,15 @@ def test_frozen_parts_stay_frozen(run):
             assert float((value - after[name]).abs().max()) <= float(step), name
 
 
-@pytest.mark.parametrize("recipe", ["genau-small-dit-tiny", "genau-small-unet-tiny"])
+@pytest.mark.parametrize(
+    "recipe", ["genau-small-dit-tiny", "genau-small-unet-tiny", "genau-s-tiny"]
+)
 def test_the_other_networks_train_too(run, tmp_path, recipe):
     codec = [f"codec.model={run / 'model'}", "codec.recipe=null"]
     short = ["training.steps=2", "training.optimizer.schedule.warmup=0"]
     trained = train_recipe(recipe, [*FEW, *codec, *short], out=tmp_path / "run")
     (part,) = set(verify_model(trained.model).parts) & set(KINDS)
-    assert recipe.endswith(f"{part}-tiny")
+    assert part == {"dit": "dit", "unet": "unet"}.get(recipe.split("-")[-2], "fit")
 
 
 def test_fine_tuning_takes_network_and_conditions_over(run, tmp_path):

@@ -16,6 +16,7 @@ from preference_models import (
 from soundwright.core.protocols import Posterior
 from soundwright.data.latents import encode_latents
 from soundwright.data.tokens import tokenize
+from soundwright.diffusion.conditions import Conditions
 from soundwright.diffusion.scoring import draw_scores
 from soundwright.preference.pair_data import PairBatches
 from soundwright.preference.pair_sounds import list_sounds
@@ -87,7 +88,7 @@ def test_a_denoising_score_is_half_the_negative_squared_error(latents, process, 
     sounds = latents.sounds
     scores = policy.score(sounds).detach()
     network, frames = make_unet(process=kind).eval(), latents.frames
-    text = WordEncoder().encode(frames.texts)
+    text = Conditions(WordEncoder().encode(frames.texts))
     for row, (pair, role, epoch) in enumerate(
         zip(sounds.pairs, sounds.roles, sounds.epochs, strict=True)
     ):
@@ -96,8 +97,10 @@ def test_a_denoising_score_is_half_the_negative_squared_error(latents, process, 
         latent = Posterior(frames.mean[at], frames.deviation[at]).sample(draws.posterior)
         times = network.process.times_at(draws.shares)
         noisy = network.process.corrupt(latent, draws.noise, times)
+        others = torch.arange(len(text)) != row
         with torch.no_grad():
-            predicted = network(noisy, times, text.states[at], text.mask[at])
+            rows = torch.cat([noisy] * len(text)), times.repeat(len(text))
+            predicted = network(*rows, text.hide(others))[at]
         errors = (predicted - network.process.target(latent, draws.noise, times)).double().square()
         total = errors.sum() if reduction == "sum" else errors.mean()
         assert float(scores[row]) == pytest.approx(-0.5 * float(total), rel=1e-4)

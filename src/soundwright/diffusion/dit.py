@@ -55,7 +55,7 @@ class DitBlock(nn.Module):
         return tokens
 
 
-class Dit(TokenNetwork):
+class Dit(TokenNetwork[DitConfig]):
     """Predicts what its process asks for; see `Network`.
 
     Args:
@@ -64,7 +64,6 @@ class Dit(TokenNetwork):
     """
 
     player = "dit"
-    config: DitConfig
 
     def __init__(self, config: DitConfig, *, seed: int = 0) -> None:
         with initialising(seed, "dit"):

@@ -122,7 +122,7 @@ class FitBlock(nn.Module):
         return tokens, latents
 
 
-class Fit(TokenNetwork):
+class Fit(TokenNetwork[FitConfig]):
     """Predicts what its process asks for; see `Network` and the top of this file.
 
     Args:
@@ -131,7 +131,6 @@ class Fit(TokenNetwork):
     """
 
     player = "fit"
-    config: FitConfig
 
     def __init__(self, config: FitConfig, *, seed: int = 0) -> None:
         with initialising(seed, "fit"):

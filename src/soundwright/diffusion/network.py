@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import Field
@@ -35,7 +35,10 @@ class NetworkConfig(Config):
     """Recompute activations in the backward pass: less memory, a third more time."""
 
 
-class Network(nn.Module):
+Shape = TypeVar("Shape", bound=NetworkConfig)
+
+
+class Network(nn.Module, Generic[Shape]):
     """Predicts what its process asks for from noisy latents, their times and conditions.
 
     What it says of an item depends on that item alone, beyond the rounding of sums.
@@ -44,10 +47,10 @@ class Network(nn.Module):
     player: ClassVar[str]
     """Its name among the parts of a model folder, the players of a training, the keys of a
     recipe."""
-    config: NetworkConfig
+    config: Shape
     process: NoiseProcess | FlowProcess
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: Shape) -> None:
         super().__init__()
         self.config = config
         self.process = build_process(config.process)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, model_validator
@@ -64,12 +64,13 @@ def check_heads(width: int, heads: int, positions: str) -> None:
         raise ValueError(f"rotary positions turn pairs: {width} / {heads} must be even")
 
 
-class TokenNetwork(Network):
-    """A transformer over tokens, each a patch of frames: `_encode` is what networks differ in."""
+TokenShape = TypeVar("TokenShape", bound=TokenConfig)
 
-    config: TokenConfig
 
-    def __init__(self, config: TokenConfig) -> None:
+class TokenNetwork(Network[TokenShape]):
+    """A transformer over tokens, each a patch of frames: latents as tokens and back."""
+
+    def __init__(self, config: TokenShape) -> None:
         super().__init__(config)
         self.embed = nn.Linear(self._patch_size, config.width)
         self.positions = learn_positions(config.max_tokens, config.width, config.positions)

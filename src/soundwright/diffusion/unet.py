@@ -80,7 +80,7 @@ class UnetConfig(NetworkConfig):
         }
 
 
-class LatentUnet(Network):
+class LatentUnet(Network[UnetConfig]):
     """Predicts what its process asks for; see `Network`.
 
     Args:
@@ -92,7 +92,6 @@ class LatentUnet(Network):
     """
 
     player = "unet"
-    config: UnetConfig
     null: Tensor
 
     def __init__(self, config: UnetConfig, *, seed: int = 0) -> None:
