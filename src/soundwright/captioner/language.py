@@ -58,7 +58,6 @@ class BartShape(Config):
             pad_token_id=Words.pad,
             eos_token_id=Words.end,
             decoder_start_token_id=Words.end,
-            forced_bos_token_id=None,
             forced_eos_token_id=None,
         )
 

@@ -81,7 +81,7 @@ class HtsatConfig(Config):
             )
         return cls(
             image=clap.spec_size,
-            patch=clap.patch_size,
+            patch=int(clap.patch_size),  # pyright: ignore[reportArgumentType]
             width=clap.patch_embeds_hidden_size,
             depths=tuple(clap.depths),
             heads=tuple(clap.num_attention_heads),

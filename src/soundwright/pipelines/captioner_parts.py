@@ -138,6 +138,7 @@ def _open_tower(source: TowerSource) -> tuple[HtsatTower | SmallTower, TowerChoi
     audio = find_clap(source.clap).model.audio_model
     choice = TowerChoice(htsat=HtsatConfig.of_clap(audio.config))
     tower = build_tower(choice)
+    assert isinstance(tower, HtsatTower)
     tower.network.load_state_dict(audio.state_dict())
     return tower, choice
 

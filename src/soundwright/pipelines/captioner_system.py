@@ -34,10 +34,12 @@ from soundwright.pipelines.jobs import Job, Workplace, run_job
 from soundwright.pipelines.language_system import WORDS_FILE, LanguageRecipe, prepare_language
 from soundwright.pipelines.models import RECORD_FILE, find_model, verify_model, write_model
 from soundwright.pipelines.recipe import compose_recipe
+from soundwright.pipelines.storage import Storage
 from soundwright.text.preparation import clip_texts, draw_text
 from soundwright.training.checkpoints import read_weights
 
 logger = logging.getLogger(__name__)
+HALF: Storage = "fp16"
 AT_ONCE = 256
 """Sounds that are looked at together."""
 
@@ -87,7 +89,7 @@ def prepare_captioner(recipe: CaptionerRecipe, place: Workplace) -> Job[Any]:
             licence=recipe.licence,
             card=_write_card(recipe, model, ears, train),
             # The towers are what they were, and are too small to be worth more loss.
-            storage=dict.fromkeys(ears.parts, "fp16") | {"captioner": recipe.storage},
+            storage={**dict.fromkeys(ears.parts, HALF), "captioner": recipe.storage},
             texts={WORDS_FILE: words.text},
         )
 
