@@ -57,7 +57,7 @@ def test_both_stages_leave_the_frozen_parts_as_they_were(tiny_captioner_run):
     moved = "bart.model.decoder.layers.0.fc1.bias"
     assert not torch.equal(one[moved], two[moved])
     tower, tagger = read_part(second, "tower"), Tagger.load(tagger2_folder()).state_dict()
-    assert all(torch.equal(tower[f"network.{name}"], value) for name, value in tagger.items())
+    assert all(torch.equal(tower[f"tagger.{name}"], value) for name, value in tagger.items())
 
 
 def test_a_killed_run_ends_with_the_same_weights(tiny_captioner, tiny_captioner_run, tmp_path):
