@@ -11,7 +11,7 @@ TESTS ?= tests
 # Benchmarks that need recordings of ESC-10.
 RECORDED := int8_quality near_copies bundled_model latent_codec
 # Those that need more, such as finished runs or other projects' code; each says itself what.
-GIVEN := bundled_scorers captioner_study parity_encoders preference_study rr_representations
+GIVEN := bundled_scorers captioner_study genau_silence parity_encoders preference_study rr_representations
 
 .PHONY: help setup demo test test-browser lint format bench clean
 .DEFAULT_GOAL := help
