@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -40,15 +39,3 @@ def clean_title(title: str) -> str:
     name = path.stem if path.suffix.lower() in _ENDINGS else title
     words = (word for word in _NAME.sub(" ", name).split() if not word.isdigit())
     return " ".join(words).lower()
-
-
-def check_fields(metadata: Mapping[str, str]) -> dict[Field, str]:
-    """Metadata by field in their order, without empty texts.
-
-    Raises:
-        KeyError: There is no such field.
-    """
-    unknown = set(metadata) - set(FIELDS)
-    if unknown:
-        raise KeyError(f"{', '.join(sorted(unknown))}: fields are {', '.join(FIELDS)}")
-    return {field: metadata[field] for field in FIELDS if metadata.get(field, "").strip()}

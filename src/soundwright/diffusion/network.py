@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Generic, TypeVar
 
 import torch
@@ -65,6 +66,7 @@ class Network(nn.Module, Generic[Shape]):
         """Most frames that it takes; None is any number."""
         return None
 
+    @abstractmethod
     def forward(self, latents: Tensor, times: Tensor, conditions: Conditions) -> Tensor:
         """Predict.
 
@@ -79,15 +81,14 @@ class Network(nn.Module, Generic[Shape]):
         Raises:
             UserError: Latents or conditions of another shape, or too many frames.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse latents (C, T, ...) of one item that the network cannot take.
 
         Raises:
             UserError: They have other axes, or more frames than it has positions for.
         """
-        raise NotImplementedError
 
     def check_conditions(self, conditions: Conditions) -> None:
         """Refuse conditions that come from other encoders than those of training.
