@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from soundwright.core.records import Caption, Drop, Licence, Record, Source
+from soundwright.core.records import Caption, Drop, Licence, Location, Record, Source
 
 
 class Cue(Record):
@@ -50,19 +50,21 @@ class Media(Record):
     """`source.clip_id`."""
     source: Source
     """Of the whole: from 0 to its end."""
-    path: str = ""
-    """The file: below the corpus's folder with forward slashes, or absolute. Empty where it has to
-    be fetched from `source.url`."""
+    location: Location | None = None
+    """Where its samples are: below the corpus's folder, or absolute. None where they have to be
+    fetched from `source.url`."""
     signature: str = ""
     """Size and time of change of the file, by which a changed one is known."""
     transcripts: tuple[str, ...] = ()
-    """Files, like `path`; the first is what people wrote, if anybody did."""
+    """Files, like those of `location`; what people wrote stands before what a machine heard."""
     cues: tuple[Cue, ...] | None = None
     """Of the transcript, in order of their starts; None where none has been read."""
     pieces: tuple[Piece, ...] | None = None
     """What is to become clips, in order; None where nobody has decided."""
     duration: float | None = None
     """Seconds, where known."""
+    seconds: dict[str, float] = {}
+    """What became of them: under cues, in gaps, in gaps that are too short ..."""
     captions: tuple[Caption, ...] = ()
     tags: tuple[str, ...] = ()
     licence: Licence = Licence(name="unknown")

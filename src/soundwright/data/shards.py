@@ -154,7 +154,7 @@ def _without_packed(
         raise other
     for clip in ordered[: len(before)]:
         if clip.id in there:
-            if _record(clip) != _record(there[clip.id]):
+            if clip_record(clip) != clip_record(there[clip.id]):
                 raise other
             continue
         found = _load(manifest, clip)
@@ -175,7 +175,7 @@ def _load(manifest: Manifest, clip: Clip) -> _Member | AudioError:
             content, suffix = encode(sound, ".wav", bits=32), ".wav"
     except AudioError as error:
         return error
-    return _Member(clip, _record(clip), content, suffix)
+    return _Member(clip, clip_record(clip), content, suffix)
 
 
 def _is_whole(manifest: Manifest, clip: Clip) -> bool:
@@ -192,7 +192,7 @@ def _suffix(clip: Clip, content: bytes) -> str:
     return "." + soundfile.info(io.BytesIO(content)).format.lower()
 
 
-def _record(clip: Clip) -> bytes:
+def clip_record(clip: Clip) -> bytes:
     """The JSON of a clip without its place, which the shard itself is."""
     values = clip.model_dump(mode="json", exclude={"location"}, exclude_none=True)
     return json.dumps(values, ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,51 @@
+"""`fetch`: the files of recordings that are only known by their address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from soundwright.core.errors import UserError
+from soundwright.core.records import Location
+from soundwright.corpus.failures import Failure, failure_of
+from soundwright.corpus.fetching import FetchConfig, fetch
+from soundwright.corpus.records import Media
+from soundwright.corpus.stage import Output, Stage
+
+FOLDER = "media"
+
+
+class Fetch(Stage):
+    """Brings files into the corpus's folder; one that is there already is not fetched again."""
+
+    name = "fetch"
+    reads = Media
+    writes = Media
+
+    def __init__(self, config: FetchConfig, root: Path) -> None:
+        self.config, self._root = config, root
+
+    def process(self, rows: Iterator[Media], out: Output, gathered: Path | None, shard: int) -> None:
+        """Set `location`; see `Stage`."""
+        for media in rows:
+            if media.location is not None or not media.pieces:
+                out.keep(media)
+                continue
+            if not media.source.url:
+                out.fail(
+                    Failure(
+                        item=media.id,
+                        stage=self.name,
+                        kind="permanent",
+                        reason="no-address",
+                        detail=f"{media.source.item} has neither a file nor an address",
+                    )
+                )
+                continue
+            try:
+                path = fetch(media.source.url, self._root / FOLDER, self.config)
+            except UserError as error:
+                out.fail(failure_of(error, media.id, self.name))
+                continue
+            location = Location(path=f"{FOLDER}/{path.name}", start=media.source.start)
+            out.keep(media.model_copy(update={"location": location}))

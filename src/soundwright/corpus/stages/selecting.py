@@ -1,0 +1,59 @@
+"""`select`: the only stage that decides, by an expression over what the others have noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from soundwright.core.config import Config
+from soundwright.core.records import Clip, Drop
+from soundwright.corpus.expressions import clip_values, parse_expression
+from soundwright.corpus.stage import Output, Stage
+
+SUBSETS = "subsets"
+"""The entry of `metadata` with the names of the subsets that a kept clip belongs to."""
+
+
+class SelectConfig(Config):
+    """What is kept."""
+
+    where: str = "not dropped"
+    """Clips of which this holds are kept; the language is that of docs/corpus-expressions.md."""
+    subsets: dict[str, str] = {}
+    """Names and expressions: parts of what is kept, each with a manifest of its own."""
+
+
+class Select(Stage):
+    """Adds a drop for each clause that fails, with the value and the threshold."""
+
+    name = "select"
+
+    def __init__(self, config: SelectConfig, root: Path) -> None:
+        self.config = config
+        self._where = parse_expression(config.where)
+        self._subsets = {name: parse_expression(text) for name, text in config.subsets.items()}
+
+    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+        """Annotate; see `Stage`."""
+        for clip in rows:
+            values = clip_values(clip)
+            drops = tuple(
+                Drop(
+                    stage=self.name,
+                    reason=one.clause,
+                    value=one.value,
+                    threshold=one.threshold,
+                )
+                for one in self._where.failures(values)
+            )
+            if drops:
+                out.keep(clip.model_copy(update={"drops": (*clip.drops, *drops)}))
+                continue
+            names = [name for name, where in self._subsets.items() if where.evaluate(values)]
+            metadata = {**clip.metadata, SUBSETS: " ".join(names)} if names else clip.metadata
+            out.keep(clip.model_copy(update={"metadata": metadata}))
+
+
+def is_selected(clip: Clip) -> bool:
+    """Whether `select` has kept a clip."""
+    return all(drop.stage != Select.name for drop in clip.drops)
