@@ -28,6 +28,8 @@ from soundwright.corpus.stages.transcribing import TranscriptsConfig
 from soundwright.corpus.stages.wording import KeywordsConfig
 
 CONFIG_NAME = "corpus.yaml"
+LISTENING = ("probe", "fingerprint", "dedup", "tag", "caption", "clapsim")
+"""Stages that need samples."""
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -71,6 +73,12 @@ class CorpusConfig(Config):
     def _fits(self) -> Self:
         if self.dedup is not None and self.fingerprint is None:
             raise ValueError("dedup compares fingerprints: set fingerprint as well, such as {}")
+        if self.decode.sound == "none":
+            listening = [name for name in LISTENING if getattr(self, name) is not None]
+            if listening:
+                raise ValueError(f"decode.sound is none, but these listen: {', '.join(listening)}")
+            if self.export.format != "manifest":
+                raise ValueError("decode.sound is none, so that only export.format: manifest fits")
         return self
 
 

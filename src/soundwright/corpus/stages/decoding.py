@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,8 +28,11 @@ SHORTEST_S = 0.1
 
 
 class DecodeConfig(Config):
-    """How sound is stored: FLAC in the shards' tars."""
+    """How sound is stored."""
 
+    sound: Literal["flac", "none"] = "flac"
+    """`flac`: in the shards' tars. `none`: nothing is decoded, and clips name the file or address
+    that they are part of; for choosing among published intervals before anything is fetched."""
     sample_rate: Annotated[int, Field(ge=8000, le=192_000)] = 32_000
     """AutoCap's; a model's own codec resamples."""
     channels: Annotated[int, Field(ge=1, le=2)] = 1
@@ -53,6 +56,11 @@ class Decode(Stage):
         """Make clips of pieces; see `Stage`."""
         for media in rows:
             if not media.pieces:
+                out.absorb()
+                continue
+            if self.config.sound == "none":
+                for piece in media.pieces:
+                    out.keep(self._mention(media, piece))
                 out.absorb()
                 continue
             try:
@@ -96,25 +104,30 @@ class Decode(Stage):
             if last - first < SHORTEST_S * stored.sample_rate:
                 continue
             samples = stored.samples[:, first:last].contiguous()
-            source = _cut_source(media, piece)
             out.keep(
-                Clip(
-                    id=source.clip_id,
-                    source=source,
+                _describe(
+                    media,
+                    piece,
                     location=Location(path=path, offset=offset, length=len(content), start=begin),
                     pcm_hash=hash_samples(Sound(samples, stored.sample_rate)),
                     duration=(last - first) / stored.sample_rate,
                     sample_rate=stored.sample_rate,
                     channels=stored.channels,
-                    captions=media.captions,
-                    tags=media.tags,
-                    licence=media.licence,
-                    split=media.split,
-                    scores=media.scores,
-                    drops=media.drops,
-                    metadata={**media.metadata, "media": media.id, "segment": piece.segment},
                 )
             )
+
+    def _mention(self, media: Media, piece: Piece) -> Clip:
+        """A clip of which nothing is known but where it is."""
+        location = media.location or Location(path=media.source.url, start=media.source.start)
+        return _describe(
+            media,
+            piece,
+            location=location.model_copy(update={"start": location.start + piece.start}),
+            pcm_hash="",
+            duration=piece.duration,
+            sample_rate=self.config.sample_rate,
+            channels=self.config.channels,
+        )
 
     @contextmanager
     def _opened(self, media: Media) -> Iterator[tuple[Path, float]]:
@@ -133,6 +146,23 @@ class Decode(Stage):
             whole = Path(folder) / "member"
             whole.write_bytes(content)
             yield whole, location.start
+
+
+def _describe(media: Media, piece: Piece, **sound: Any) -> Clip:
+    """The record of a piece; `sound` says what its samples are."""
+    source = _cut_source(media, piece)
+    return Clip(
+        id=source.clip_id,
+        source=source,
+        captions=media.captions,
+        tags=media.tags,
+        licence=media.licence,
+        split=media.split,
+        scores=media.scores,
+        drops=media.drops,
+        metadata={**media.metadata, "media": media.id, "segment": piece.segment},
+        **sound,
+    )
 
 
 def _cut_source(media: Media, piece: Piece) -> Source:

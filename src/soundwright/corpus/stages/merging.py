@@ -91,19 +91,24 @@ def _join(run: Sequence[Clip], sounds: ClipSounds) -> Clip:
     source = first.source.model_copy(update={"end": last.source.end})
     frames = sum(round(clip.duration * clip.sample_rate) for clip in run)
     whole = first.model_copy(update={"duration": frames / first.sample_rate})
-    sound = sounds.read(whole)
-    samples = Sound(sound.samples.contiguous(), sound.sample_rate)
     return whole.model_copy(
         update={
             "id": source.clip_id,
             "source": source,
-            "pcm_hash": hash_samples(samples),
+            "pcm_hash": _hash(whole, sounds),
             "parents": tuple(clip.id for clip in run),
             "captions": _join_captions(run),
             "scores": _join_scores(run),
             "drops": _join_drops(run),
         }
     )
+
+
+def _hash(clip: Clip, sounds: ClipSounds) -> str:
+    if not clip.pcm_hash:
+        return ""  # Nothing was decoded.
+    sound = sounds.read(clip)
+    return hash_samples(Sound(sound.samples.contiguous(), sound.sample_rate))
 
 
 def _join_captions(run: Sequence[Clip]) -> tuple[Caption, ...]:
