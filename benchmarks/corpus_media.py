@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from espeak import speak
+
 from soundwright.audio.files import write
 from soundwright.audio.loudness import rms_db
 from soundwright.audio.resampling import resample
@@ -101,9 +101,7 @@ def make_one(corpus: Manifest, folder: Path, number: int, seed: int) -> dict[str
             samples = ambience(corpus, rng, float(rng.uniform(5.0, 20.0)))
         else:
             samples, spans = talk(corpus, rng)
-            said += [
-                Utterance(text, (begin + start, begin + end)) for text, (start, end) in spans
-            ]
+            said += [Utterance(text, (begin + start, begin + end)) for text, (start, end) in spans]
         parts.append(samples)
         begin += len(samples) / RATE
     name = f"video-{number:04d}"
@@ -177,9 +175,7 @@ def write_transcript(
     """What a published transcript would say of it."""
     cues: list[tuple[float, float, str]] = []
     for one in said:
-        start, end = (
-            max(0.0, edge + float(rng.uniform(-JITTER_S, JITTER_S))) for edge in one.span
-        )
+        start, end = (max(0.0, edge + float(rng.uniform(-JITTER_S, JITTER_S))) for edge in one.span)
         if rng.random() >= MISSING:
             cues.append((start, max(end, start + 0.1), one.text))
     if rolling:

@@ -3,8 +3,8 @@
     python benchmarks/corpus_scale.py --work DIR [--records N ...] [--workers N] [--out FILE]
 
 Writes lists of intervals in the layout of AutoReCap's manifest, of made-up videos with made-up
-captions, and runs ingest, gaps, clips, merge, keywords, select and export over them. Printed are for
-each size the seconds and rows a second of each stage, the most memory that the driver and any
+captions, and runs ingest, gaps, decode, merge, keywords, select and export over them. Printed are
+for each size the seconds and rows a second of each stage, the most memory that the driver and any
 worker ever held, and what the planner, asked after the smallest size, foretold for the largest.
 """
 
@@ -116,7 +116,9 @@ def run_one(folder: Path, workers: int) -> dict[str, Any]:
             state.place.name: {
                 "rows": state.counts.read,
                 "worker_seconds": round(state.seconds, 2),
-                "rows_a_second": round(state.counts.read / state.seconds) if state.seconds else None,
+                "rows_a_second": round(state.counts.read / state.seconds)
+                if state.seconds
+                else None,
             }
             for state in states
         },

@@ -88,9 +88,7 @@ def write_config(options: argparse.Namespace) -> Path:
 
 def call(*arguments: object) -> None:
     """Run a command of Soundwright's."""
-    subprocess.run(
-        [sys.executable, "-m", "soundwright.cli", *map(str, arguments)], check=True
-    )
+    subprocess.run([sys.executable, "-m", "soundwright.cli", *map(str, arguments)], check=True)
 
 
 def read_truth(path: Path) -> dict[str, dict[str, Any]]:
@@ -135,8 +133,7 @@ def measure(clips: Iterable[Clip], truth: dict[str, dict[str, Any]]) -> dict[str
             with_speech += heard > 0
             count += 1
     ambient = sum(
-        one["duration"] - sum(end - start for start, end in one["speech"])
-        for one in truth.values()
+        one["duration"] - sum(end - start for start, end in one["speech"]) for one in truth.values()
     )
     low, high = wilson_interval(round(with_speech), max(count, 1))
     return {
@@ -159,7 +156,8 @@ def train(work: Path) -> str:
     """Train the small language model on the export; gives the model's folder."""
     manifest = (work / "export" / "manifest.jsonl").resolve()
     out = work / "trained"
-    call("train", "finetune-tiny", "--set", f"data.manifests=[{manifest}]", "--out", out)
+    call("train", "finetune", "--set", f"data.manifests=[{manifest}]", "--set",
+         "training.steps=20", "--out", out)  # fmt: skip
     return str(out.name)
 
 

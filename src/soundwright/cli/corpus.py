@@ -25,9 +25,7 @@ SHOWN = 20
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The corpus's YAML file, or its folder.")
 ]
-UntilOption = Annotated[
-    str | None, typer.Option(metavar="STAGE", help="The last stage to be run.")
-]
+UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to be run.")]
 StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
 
 
@@ -57,7 +55,9 @@ def init(
         Path | None, typer.Option(metavar="MANIFEST", help="Or a corpus that was imported.")
     ] = None,
     preset: Annotated[str, typer.Option(help="What to begin with.")] = "autorecap",
-    licence: Annotated[str, typer.Option(help="Of all media, where nothing else says.")] = "unknown",
+    licence: Annotated[
+        str, typer.Option(help="Of all media, where nothing else says.")
+    ] = "unknown",
     json: JsonOption = False,
 ) -> None:
     """Write a corpus's configuration, to be looked at and changed.
@@ -147,7 +147,11 @@ def run(
             from soundwright.corpus.assembly import EXPORT, assemble
 
             census = assemble(corpus, states, corpus.root / EXPORT)
-            made = {"export": str(corpus.root / EXPORT), "clips": census.clips, "hours": census.hours}
+            made = {
+                "export": str(corpus.root / EXPORT),
+                "clips": census.clips,
+                "hours": census.hours,
+            }
         else:
             made = {"export": None}
     if json:
@@ -254,8 +258,9 @@ def export(
     where: Annotated[
         str | None, typer.Option(metavar="EXPRESSION", help="Only clips of which this holds.")
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="webdataset, parquet or manifest; default: as configured.")
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="webdataset, parquet or manifest; default: as configured."),
     ] = None,
     workers: WorkersOption = None,
     overrides: SetOption = None,
@@ -269,7 +274,7 @@ def export(
     from soundwright.corpus.locking import lock_folder
     from soundwright.corpus.running import run_corpus
 
-    changes = [f"export.format={format}"] if format else []
+    changes = [f"export.format={form}"] if form else []
     corpus = _open(config, [*(overrides or ()), *changes], where=where)
     with lock_folder(corpus.root):
         chosen = _executor(ExecutorName.LOCAL, "", workers)
@@ -352,7 +357,13 @@ def _show_cost(corpus: Corpus, clips: float, workers: int, days: float, json: bo
         emit_json({**asdict(cost), "worker_hours": cost.worker_hours, "machines": machines})
         return
     rows = (
-        (one.name, f"{one.rows:.3g}", f"{one.rate:.3g}", f"{one.worker_hours:.3g}", _size(one.bytes))
+        (
+            one.name,
+            f"{one.rows:.3g}",
+            f"{one.rate:.3g}",
+            f"{one.worker_hours:.3g}",
+            _size(one.bytes),
+        )
         for one in cost.stages
     )
     emit_table(("stage", "rows", "rows/s a worker", "worker hours", "size"), rows)

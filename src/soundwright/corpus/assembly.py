@@ -1,4 +1,4 @@
-"""The folder `export`: the parts of the last stage put together, with manifests, card and credits."""
+"""The folder `export`: the last stage's parts together, with manifests, card and credits."""
 
 from __future__ import annotations
 

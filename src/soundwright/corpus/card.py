@@ -1,4 +1,4 @@
-"""The data card of an export: what is in it, from where, under which licences, what was left out."""
+"""The data card of an export: what is in it, from where, on which terms, what was left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from soundwright.corpus.config import CorpusConfig
 from soundwright.corpus.layout import State
 from soundwright.corpus.stages.selecting import SUBSETS
 
-OPEN_ENDS = {"unknown": "of which no terms are known"}
 SHOWN = 30
 
 
@@ -45,7 +44,7 @@ class Census:
 
 
 def write_card(config: CorpusConfig, states: list[State], census: Census) -> str:
-    """The text of the card, Markdown with the head that hubs read; the same counts, the same text."""
+    """The text of the card, in Markdown, with the head that hubs read."""
     parts = [
         f"# {config.name}",
         config.description,
@@ -80,8 +79,8 @@ def _warn(census: Census) -> str:
     if not count:
         return ""
     return (
-        f"**Of {count} clips no licence is known.** Whether they may be used, and shared, is for you "
-        "to find out."
+        f"**Of {count} clips no licence is known.** Whether they may be used, and shared, is for "
+        "you to find out."
     )
 
 

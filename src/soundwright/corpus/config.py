@@ -12,7 +12,7 @@ from soundwright.core.errors import ConfigError, UserError, nearest
 from soundwright.corpus.fetching import FetchConfig
 from soundwright.corpus.gaps import GapConfig
 from soundwright.corpus.ingest import IngestConfig
-from soundwright.corpus.inputs import Input
+from soundwright.corpus.inputs.choice import Input
 from soundwright.corpus.stages.agreeing import ClapSimConfig
 from soundwright.corpus.stages.captioning import CaptionConfig
 from soundwright.corpus.stages.decoding import DecodeConfig
@@ -95,9 +95,7 @@ def read_corpus_config(path: Path, overrides: tuple[str, ...] = ()) -> CorpusCon
             expected="a corpus's configuration",
             change="Make one: soundwright corpus init corpus.yaml --media FOLDER",
         )
-    return CorpusConfig.read(
-        compose(str(path), overrides, find=find_preset), origin=str(path)
-    )
+    return CorpusConfig.read(compose(str(path), overrides, find=find_preset), origin=str(path))
 
 
 def find_preset(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""The story of one clip: where it comes from, what each stage found, why it was kept or left out."""
+"""The story of one clip: its source, what each stage found, why it was kept or left out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def explain(corpus: Corpus, name: str) -> list[Chapter]:
             change="List some: soundwright corpus status, or look into export/manifest.jsonl.",
         )
     return [
-        Chapter(place.name, tuple(found[place.name])) for place in corpus.places if place.name in found
+        Chapter(place.name, tuple(found[place.name]))
+        for place in corpus.places
+        if place.name in found
     ]
 
 

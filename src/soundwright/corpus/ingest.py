@@ -20,7 +20,8 @@ from soundwright.core.errors import UserError
 from soundwright.core.files import disk_error, hash_bytes, read_json, write_json
 from soundwright.core.progress import Meter
 from soundwright.corpus.failures import Failure
-from soundwright.corpus.inputs import Input, list_inputs, read_inputs
+from soundwright.corpus.inputs.choice import Input
+from soundwright.corpus.inputs.reading import list_inputs, read_inputs
 from soundwright.corpus.parts import PartFolder, PartWriter
 from soundwright.corpus.records import Media
 

@@ -73,7 +73,7 @@ def _row(clip: Clip, sound: bytes) -> dict[str, Any]:
 
 
 def _features() -> dict[str, Any]:
-    """What datasets is told of the columns; without it, `audio` would be a pair of bytes and name."""
+    """What datasets is told of the columns: without it, `audio` would be bytes and a name."""
 
     def value(kind: str) -> dict[str, str]:
         return {"dtype": kind, "_type": "Value"}
@@ -82,7 +82,9 @@ def _features() -> dict[str, Any]:
     features |= {name: value("string") for name in TEXTS}
     features |= {name: value("float64") for name in NUMBERS}
     features["sample_rate"] = value("int32")
-    features |= {name: {"feature": value("string"), "_type": "List"} for name in ("captions", "tags")}
+    features |= {
+        name: {"feature": value("string"), "_type": "List"} for name in ("captions", "tags")
+    }
     features["scores"] = value("string")
     return {"info": {"features": features}}
 

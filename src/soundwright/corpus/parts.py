@@ -1,4 +1,4 @@
-"""Part files: the rows of one shard behind one stage, and the receipt that says that they are whole.
+"""Part files: the rows of one shard behind one stage, and the receipt that they are whole.
 
 A stage's folder holds for shard 42 `part-00042.jsonl.gz` (rows), `part-00042.errors.jsonl` (what
 could not be done), for some stages `part-00042.tar` (sound) or `part-00042.bin` (what a later
@@ -240,7 +240,9 @@ class PartWriter(Output):
             upstream=upstream,
             content=hashes[ROWS],
             files=hashes,
-            counts=Counts.model_validate({**self._counts, "drops": dict(sorted(self._drops.items()))}),
+            counts=Counts.model_validate(
+                {**self._counts, "drops": dict(sorted(self._drops.items()))}
+            ),
             seconds=round(seconds, 3),
             size=sum(self.folder.file(self.shard, suffix).stat().st_size for suffix in hashes),
         )

@@ -108,7 +108,7 @@ class Cost:
 
 
 def estimate_cost(states: Sequence[State], clips: float) -> Cost:
-    """What `clips` exported clips cost, at the rates and shares that a run of this corpus has shown.
+    """What `clips` exported clips cost, at the rates and shares that this corpus has shown.
 
     Args:
         states: Of a corpus of which every stage has run over at least some shards.

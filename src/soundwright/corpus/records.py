@@ -63,13 +63,13 @@ class Media(Record):
     """What is to become clips, in order; None where nobody has decided."""
     duration: float | None = None
     """Seconds, where known."""
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field(default_factory=dict)
     """What became of them: under cues, in gaps, in gaps that are too short ..."""
     captions: tuple[Caption, ...] = ()
     tags: tuple[str, ...] = ()
     licence: Licence = Licence(name="unknown")
     split: str = ""
-    scores: dict[str, float] = {}
+    scores: dict[str, float] = Field(default_factory=dict)
     drops: tuple[Drop, ...] = ()
-    metadata: dict[str, str | float | int | bool] = {}
+    metadata: dict[str, str | float | int | bool] = Field(default_factory=dict)
     """Further facts: title, visual caption, uploader ..."""

@@ -15,7 +15,7 @@ from soundwright.corpus.executors.protocol import Executor
 from soundwright.corpus.ingest import Ingested, ingest
 from soundwright.corpus.layout import Corpus, Place, State, made_from, names_until, survey_stage
 from soundwright.corpus.parts import Receipt
-from soundwright.corpus.work import Done, Lost, Outcome, Refused, Task
+from soundwright.corpus.work import Lost, Outcome, Refused, Task
 
 MARK = "gathered.json"
 SHOWN = 3
@@ -66,9 +66,11 @@ def _tell(ingested: Ingested) -> str:
         if count := getattr(ingested, name):
             text += f", {count} {name}"
     if ingested.examples:
-        text += f" ({', '.join(ingested.examples)} ...)" if ingested.changed > len(
-            ingested.examples
-        ) else f" ({', '.join(ingested.examples)})"
+        text += (
+            f" ({', '.join(ingested.examples)} ...)"
+            if ingested.changed > len(ingested.examples)
+            else f" ({', '.join(ingested.examples)})"
+        )
     return text + (f", {ingested.failures} refused" if ingested.failures else "")
 
 
@@ -109,9 +111,7 @@ class _StageRun:
         queue.waiting.extend(self._task(shard) for shard in state.pending)
         if not queue.waiting:
             return state
-        with Meter(
-            place.name, before.counts.written, done=state.counts.read, unit="row"
-        ) as meter:
+        with Meter(place.name, before.counts.written, done=state.counts.read, unit="row") as meter:
             while queue.waiting:
                 for outcome in self.executor.run(queue):
                     receipt = self._settle(outcome, queue)
@@ -139,6 +139,7 @@ class _StageRun:
     def _task(self, shard: int) -> Task:
         upstream = made_from(self.place, self.before, shard)
         assert upstream is not None, f"shard {shard} has nothing to be made from"
+        gathered = self.place.gathered_file(shard)
         return Task(
             root=str(self.corpus.root),
             config=json.dumps(self.corpus.config.plain()),
@@ -149,16 +150,14 @@ class _StageRun:
             before_key=self.before.place.folder.key,
             shard=shard,
             upstream=upstream,
-            gathered=str(self.place.gathered) if self.place.gathered else None,
+            gathered=None if gathered is None else str(gathered),
         )
 
     def _settle(self, outcome: Outcome, queue: _Queue) -> Receipt | None:
         """The receipt of a shard that is done; else what is to be done about it is queued."""
         task = outcome.task
         if isinstance(outcome, Refused):
-            raise UserError(
-                outcome.problem, expected=outcome.expected, change=outcome.change
-            )
+            raise UserError(outcome.problem, expected=outcome.expected, change=outcome.change)
         if isinstance(outcome, Lost):
             queue.waiting.append(self._try_again(task, outcome))
             return None

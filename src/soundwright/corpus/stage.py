@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class Output(ABC):
     """Where a stage puts what it makes of one shard."""
 
+    gathered: Path | None = None
+    """What `Stage.gather` has found for this shard; None where the stage gathers nothing."""
+
     @abstractmethod
     def keep(self, row: Media | Clip) -> None:
         """Hand a row on."""
@@ -66,21 +69,23 @@ class Stage(ABC):
         return ""
 
     def gather(self, upstream: PartFolder, shards: Sequence[int], out: Path) -> None:
-        """Look over all shards and write into the folder `out`, which is empty, what each needs.
+        """Look over all shards before any is processed; only where `gathers`.
 
-        Only where `gathers`. Equal shards give equal files.
+        Args:
+            upstream: The stage before.
+            shards: All of them.
+            out: The folder into which a file `part-00042.json` is written for each shard, the
+                same one for the same shards.
         """
         raise NotImplementedError
 
     @abstractmethod
-    def process(self, rows: Iterator[Any], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Any], out: Output) -> None:
         """Make the output of one shard.
 
         Args:
             rows: `Media` or `Clip`, as `reads` says, in the order of the stage before.
             out: Takes what comes out.
-            gathered: The folder that `gather` has filled.
-            shard: Its number.
         """
 
 

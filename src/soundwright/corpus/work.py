@@ -42,7 +42,7 @@ class Task:
     upstream: str
     """`content` of the shard in the stage before."""
     gathered: str | None = None
-    """The folder that `Stage.gather` has filled."""
+    """The file that `Stage.gather` has written for this shard."""
     poison: tuple[str, ...] = ()
     """JSON of the failures of rows that have killed a worker: they are left out."""
     search: bool = False
@@ -111,8 +111,8 @@ def _process(task: Task) -> Receipt:
                 else:
                     yield row
 
-        gathered = Path(task.gathered) if task.gathered else None
-        stage.process(read(), out, gathered, task.shard)
+        out.gathered = _gathered(task)
+        stage.process(read(), out)
         return out.finish(task.upstream, time.perf_counter() - begun)
 
 
@@ -123,15 +123,16 @@ def _search(task: Task) -> tuple[str, ...]:
     path.parent.mkdir(parents=True, exist_ok=True)
     begun, ended = _read_notes(path)
     found = {key: reason for key, reason in ended.items() if reason}
-    found |= {key: "crash" for key in begun - set(ended)}
-    gathered = Path(task.gathered) if task.gathered else None
+    found |= dict.fromkeys(begun - set(ended), "crash")
+    nowhere = _Nowhere()
+    nowhere.gathered = _gathered(task)
     with path.open("a", encoding="utf-8") as notes:
         for row in before.rows(task.shard, stage.reads):
             if row.id in begun:
                 continue
             _note(notes, {"begun": row.id})
             try:
-                stage.process(iter([row]), _Nowhere(), gathered, task.shard)
+                stage.process(iter([row]), nowhere)
                 problem = ""
             except UserError:
                 raise
@@ -180,6 +181,10 @@ def _folders(task: Task) -> tuple[PartFolder, PartFolder]:
         PartFolder(stages / task.before, task.before_key),
         PartFolder(stages / task.folder, task.key),
     )
+
+
+def _gathered(task: Task) -> Path | None:
+    return Path(task.gathered) if task.gathered else None
 
 
 def _poisoned(task: Task) -> dict[str, Failure]:

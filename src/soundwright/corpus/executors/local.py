@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -76,10 +77,8 @@ class LocalExecutor:
             worker = self._idle.pop() if self._idle else _start()
             worker.task = task
             self._busy.append(worker)
-            try:
+            with suppress(OSError):  # It died while idle; `_collect` sees it.
                 worker.pipe.send(task)
-            except OSError:
-                pass  # It died while idle; `_collect` sees it.
 
     def _collect(self) -> Iterator[Outcome]:
         """Outcomes of the workers that have one now; at least one has."""

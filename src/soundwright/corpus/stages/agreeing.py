@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from soundwright.audio.channels import to_channels
@@ -28,8 +29,8 @@ class ClapSimConfig(Config):
     """Who compares."""
 
     model: str = "matcher"
-    """`matcher` is the bundled text-audio model, which knows the sounds of ESC-10 and of the built-in
-    generators; else the name or folder of a CLAP, as the paper's laion/clap-htsat-unfused."""
+    """`matcher` is the bundled text-audio model, which knows the sounds of ESC-10 and of the
+    built-in generators; else the name or folder of a CLAP, as the paper's laion/clap-htsat-unfused."""
     batch_size: Annotated[int, Field(ge=1)] = 16
 
 
@@ -45,7 +46,7 @@ class ClapSim(Stage):
         """Of the encoder."""
         return self._encoder.identity
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         sounds = ClipSounds(self._root)
         for batch in in_batches(rows, self.config.batch_size):
@@ -64,7 +65,7 @@ class ClapSim(Stage):
                 score = round(float(cosine_similarity(heard, vector.cpu(), dim=0)), 6)
                 out.keep(clip.model_copy(update={"scores": {**clip.scores, SCORE: score}}))
 
-    def _hear(self, clip: Clip, sounds: ClipSounds):
+    def _hear(self, clip: Clip, sounds: ClipSounds) -> Tensor:
         sound = sounds.read(clip)
         mono = to_channels(sound.samples, 1)
         heard = resample(mono, sound.sample_rate, self._encoder.sample_rate)

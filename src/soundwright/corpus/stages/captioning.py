@@ -53,7 +53,7 @@ class CaptionClips(Stage):
         """Of the captioner."""
         return self._captioner.identity
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         sounds = ClipSounds(self._root)
         for batch in in_batches(rows, self.config.batch_size):
@@ -86,9 +86,7 @@ class CaptionClips(Stage):
     @cached_property
     def _captioner(self) -> Captioner:
         if self.config.plugin:
-            return load_plugin(
-                self.config.plugin, "captioner", ("name", "identity", "describe")
-            )
+            return load_plugin(self.config.plugin, "captioner", ("name", "identity", "describe"))
         from soundwright.pipelines.captioning import load_captioner
 
         return load_captioner(self.config.model, device=self.config.device)

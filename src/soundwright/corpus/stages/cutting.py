@@ -24,7 +24,7 @@ class Gaps(Stage):
     def __init__(self, config: GapConfig, root: Path) -> None:
         self.config, self._root = config, root
 
-    def process(self, rows: Iterator[Media], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Media], out: Output) -> None:
         """Set `pieces`; see `Stage`."""
         for media in rows:
             if media.pieces is not None:

@@ -52,7 +52,7 @@ class Decode(Stage):
         """Of the decoders that are here."""
         return decoder_identity()
 
-    def process(self, rows: Iterator[Media], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Media], out: Output) -> None:
         """Make clips of pieces; see `Stage`."""
         for media in rows:
             if not media.pieces:

@@ -45,7 +45,7 @@ class Export(Stage):
         self.config, self._root = config, root
         self._where = parse_expression(config.where) if config.where else None
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Pack; see `Stage`."""
         sounds = ClipSounds(self._root)
         packed: list[tuple[Clip, bytes]] = []

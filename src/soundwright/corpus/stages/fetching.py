@@ -25,7 +25,7 @@ class Fetch(Stage):
     def __init__(self, config: FetchConfig, root: Path) -> None:
         self.config, self._root = config, root
 
-    def process(self, rows: Iterator[Media], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Media], out: Output) -> None:
         """Set `location`; see `Stage`."""
         for media in rows:
             if media.location is not None or not media.pieces:

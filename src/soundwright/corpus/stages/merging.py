@@ -41,7 +41,7 @@ class Merge(Stage):
     def __init__(self, config: MergeConfig, root: Path) -> None:
         self.config, self._root = config, root
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Join; see `Stage`."""
         sounds = ClipSounds(self._root)
         run: list[Clip] = []

@@ -26,7 +26,7 @@ class Probe(Stage):
     def __init__(self, config: ProbeConfig, root: Path) -> None:
         self.config, self._root = config, root
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         sounds = ClipSounds(self._root)
         for clip in rows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import Field
+
 from soundwright.core.config import Config
 from soundwright.core.records import Clip, Drop
 from soundwright.corpus.expressions import clip_values, parse_expression
@@ -19,7 +21,7 @@ class SelectConfig(Config):
 
     where: str = "not dropped"
     """Clips of which this holds are kept; the language is that of docs/corpus-expressions.md."""
-    subsets: dict[str, str] = {}
+    subsets: dict[str, str] = Field(default_factory=dict)
     """Names and expressions: parts of what is kept, each with a manifest of its own."""
 
 
@@ -28,12 +30,12 @@ class Select(Stage):
 
     name = "select"
 
-    def __init__(self, config: SelectConfig, root: Path) -> None:
+    def __init__(self, config: SelectConfig, root: Path) -> None:  # noqa: ARG002 (as all)
         self.config = config
         self._where = parse_expression(config.where)
         self._subsets = {name: parse_expression(text) for name, text in config.subsets.items()}
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         for clip in rows:
             values = clip_values(clip)

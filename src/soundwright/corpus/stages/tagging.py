@@ -50,7 +50,7 @@ class Tag(Stage):
         """Of all scorers."""
         return " ".join(getattr(scorer, "identity", scorer.name) for scorer in self._scorers)
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         sounds = ClipSounds(self._root)
         for clip in rows:

@@ -36,7 +36,7 @@ class Transcripts(Stage):
     def __init__(self, config: TranscriptsConfig, root: Path) -> None:
         self.config, self._root = config, root
 
-    def process(self, rows: Iterator[Media], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Media], out: Output) -> None:
         """Set `cues`; see `Stage`."""
         for media in rows:
             if media.cues is not None:

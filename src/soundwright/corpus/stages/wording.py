@@ -38,7 +38,7 @@ class Keywords(Stage):
         """Of the words."""
         return " ".join(words.hash for words in self._lists)
 
-    def process(self, rows: Iterator[Clip], out: Output, gathered: Path | None, shard: int) -> None:
+    def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         for clip in rows:
             drops = list(clip.drops)

@@ -1,0 +1,1 @@
+"""Where a corpus's recordings come from: one file for each kind of input."""
