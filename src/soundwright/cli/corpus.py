@@ -8,25 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundwright.cli.corpus_reports import (
+    ConfigArgument,
+    errors,
+    explain,
+    open_corpus,
+    plain_state,
+    retry,
+    show_states,
+    status,
+)
 from soundwright.cli.output import JsonOption, SetOption, emit_json, emit_table, emit_text, note
 from soundwright.core.errors import UserError
 
 if TYPE_CHECKING:
     from soundwright.corpus.executors.protocol import Executor
-    from soundwright.corpus.layout import Corpus, State
+    from soundwright.corpus.layout import Corpus
 
 app = typer.Typer(
     help="Building corpora: init, plan, run, status, errors, retry, explain, export.",
     no_args_is_help=True,
 )
+for report in (status, errors, retry, explain):
+    app.command()(report)
 
-SHOWN = 20
-
-ConfigArgument = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="The corpus's YAML file, or its folder.")
-]
 UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to be run.")]
-StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
 
 
 class ExecutorName(StrEnum):
@@ -95,7 +101,7 @@ def plan(
 
     Example: soundwright corpus plan birds/corpus.yaml --clips 1e6
     """
-    corpus = _open(config, overrides)
+    corpus = open_corpus(config, overrides)
     if clips is not None:
         _show_cost(corpus, clips, workers, days, json)
         return
@@ -135,7 +141,9 @@ def run(
     from soundwright.corpus.locking import lock_folder
     from soundwright.corpus.running import run_corpus
 
-    corpus = _open(config, [*(overrides or ()), *([f"ingest.limit={limit}"] if limit else ())])
+    corpus = open_corpus(
+        config, [*(overrides or ()), *([f"ingest.limit={limit}"] if limit else ())]
+    )
     with lock_folder(corpus.root):
         chosen = _executor(executor, address, workers)
         try:
@@ -155,100 +163,11 @@ def run(
         else:
             made = {"export": None}
     if json:
-        emit_json({**made, "stages": [_plain(state) for state in states]})
+        emit_json({**made, "stages": [plain_state(state) for state in states]})
         return
-    _show_states(states)
+    show_states(states)
     if made["export"]:
         emit_text(f"{made['export']}: {made['clips']} clips, {made['hours']:.2f} h")
-
-
-@app.command()
-def status(config: ConfigArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
-    """Say how far each stage is, and what became of the rows.
-
-    Example: soundwright corpus status birds/corpus.yaml
-    """
-    states = list(_open(config, overrides).survey())
-    if json:
-        emit_json([_plain(state) for state in states])
-    else:
-        _show_states(states)
-
-
-@app.command()
-def errors(
-    config: ConfigArgument,
-    stage: StageOption = None,
-    overrides: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """List what could not be done, and why.
-
-    Example: soundwright corpus errors birds/corpus.yaml --stage decode
-    """
-    from soundwright.corpus.failing import list_failures
-
-    found = list(list_failures(_open(config, overrides), stage))
-    if json:
-        emit_json([one.model_dump(mode="json") for one in found])
-        return
-    emit_text(f"{len(found)} failures")
-    rows = [(one.stage, one.kind, one.reason, one.item, one.detail) for one in found[:SHOWN]]
-    if rows:
-        emit_table(("stage", "kind", "reason", "item", "detail"), rows)
-    if len(found) > SHOWN:
-        emit_text(f"... and {len(found) - SHOWN} more (--json shows all)")
-
-
-@app.command()
-def retry(
-    config: ConfigArgument,
-    stage: StageOption = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Not only what may go well another time.")
-    ] = False,
-    overrides: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Let the shards be done again in which something failed that may go well another time.
-
-    Example: soundwright corpus retry birds/corpus.yaml --stage fetch
-    """
-    from soundwright.corpus.failing import forget_failures
-    from soundwright.corpus.locking import lock_folder
-
-    corpus = _open(config, overrides)
-    with lock_folder(corpus.root):
-        count = forget_failures(corpus, stage, everything=everything)
-    if json:
-        emit_json({"shards": count})
-    else:
-        emit_text(f"{count} shards will be done again by: soundwright corpus run {config}")
-
-
-@app.command()
-def explain(
-    config: ConfigArgument,
-    name: Annotated[str, typer.Argument(help="Id of a clip or recording, or a file's name.")],
-    overrides: SetOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Tell the whole story of a clip: its source, what each stage found, why it was kept or not.
-
-    Example: soundwright corpus explain birds/corpus.yaml 3f0c1d2e4b5a69788796
-    """
-    from dataclasses import asdict
-
-    from soundwright.corpus.explaining import explain as explain_clip
-
-    chapters = explain_clip(_open(config, overrides), name)
-    if json:
-        emit_json([asdict(chapter) for chapter in chapters])
-        return
-    for chapter in chapters:
-        emit_text(chapter.stage)
-        for line in chapter.lines:
-            emit_text(f"  {line}")
 
 
 @app.command()
@@ -275,7 +194,7 @@ def export(
     from soundwright.corpus.running import run_corpus
 
     changes = [f"export.format={form}"] if form else []
-    corpus = _open(config, [*(overrides or ()), *changes], where=where)
+    corpus = open_corpus(config, [*(overrides or ()), *changes], where=where)
     with lock_folder(corpus.root):
         chosen = _executor(ExecutorName.LOCAL, "", workers)
         try:
@@ -289,19 +208,6 @@ def export(
         emit_text(f"{out}: {census.clips} clips, {census.hours:.2f} h")
 
 
-def _open(config: Path, overrides: list[str] | None, where: str | None = None) -> Corpus:
-    from soundwright.corpus.config import CONFIG_NAME, read_corpus_config
-    from soundwright.corpus.layout import Corpus
-
-    path = config / CONFIG_NAME if config.is_dir() else config
-    settings = read_corpus_config(path, tuple(overrides or ()))
-    if where is not None:
-        settings = settings.model_copy(
-            update={"export": settings.export.model_copy(update={"where": where})}
-        )
-    return Corpus(settings, path.resolve().parent)
-
-
 def _executor(name: ExecutorName, address: str, workers: int | None) -> Executor:
     import os
 
@@ -312,32 +218,6 @@ def _executor(name: ExecutorName, address: str, workers: int | None) -> Executor
     from soundwright.corpus.executors.local import LocalExecutor
 
     return LocalExecutor(os.cpu_count() or 1 if workers is None else workers)
-
-
-def _plain(state: State) -> dict[str, object]:
-    return {
-        "stage": state.place.name,
-        "folder": state.place.folder.path.name,
-        "shards": len(state.contents),
-        "done": state.receipts,
-        **state.counts.model_dump(),
-        "worker_seconds": round(state.seconds, 3),
-        "bytes": state.size,
-    }
-
-
-def _show_states(states: list[State]) -> None:
-    rows = []
-    for state in states:
-        counts = state.counts
-        drops = ", ".join(f"{reason} {count}" for reason, count in counts.drops.items())
-        rate = f"{counts.read / state.seconds:.3g}" if state.seconds else ""
-        rows.append(
-            (state.place.name, f"{state.receipts}/{len(state.contents)}", counts.read,
-             counts.written, counts.failed, rate, drops)
-        )  # fmt: skip
-    columns = ("stage", "shards", "rows", "out", "failed", "rows/s a worker", "would be left out")
-    emit_table(columns, rows)
 
 
 def _show_cost(corpus: Corpus, clips: float, workers: int, days: float, json: bool) -> None:

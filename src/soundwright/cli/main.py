@@ -16,6 +16,7 @@ from soundwright import __version__
 from soundwright.cli import (
     bench,
     caption,
+    corpus,
     data,
     demo,
     evaluate,
@@ -94,6 +95,7 @@ app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("caption")(caption.caption)
 app.command("bench")(bench.bench)
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(prefer.app, name="prefer")

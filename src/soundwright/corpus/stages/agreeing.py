@@ -30,7 +30,7 @@ class ClapSimConfig(Config):
 
     model: str = "matcher"
     """`matcher` is the bundled text-audio model, which knows the sounds of ESC-10 and of the
-    built-in generators; else the name or folder of a CLAP, as the paper's laion/clap-htsat-unfused."""
+    built-in generators; else the name or folder of a CLAP, such as laion/clap-htsat-unfused."""
     batch_size: Annotated[int, Field(ge=1)] = 16
 
 
