@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 
 from soundwright.core.config import Config, compose
 from soundwright.core.errors import ConfigError, UserError, nearest
+from soundwright.corpus.duplicates import DuplicateConfig
 from soundwright.corpus.fetching import FetchConfig
+from soundwright.corpus.fingerprints import FingerprintConfig
 from soundwright.corpus.gaps import GapConfig
 from soundwright.corpus.ingest import IngestConfig
 from soundwright.corpus.inputs.choice import Input
@@ -17,9 +19,7 @@ from soundwright.corpus.stages.agreeing import ClapSimConfig
 from soundwright.corpus.stages.captioning import CaptionConfig
 from soundwright.corpus.stages.decoding import DecodeConfig
 from soundwright.corpus.stages.decontaminating import DecontaminateConfig
-from soundwright.corpus.stages.deduplicating import DedupConfig
 from soundwright.corpus.stages.exporting import ExportConfig
-from soundwright.corpus.stages.fingerprinting import FingerprintConfig
 from soundwright.corpus.stages.merging import MergeConfig
 from soundwright.corpus.stages.probing import ProbeConfig
 from soundwright.corpus.stages.selecting import SelectConfig
@@ -59,7 +59,7 @@ class CorpusConfig(Config):
     decode: DecodeConfig = DecodeConfig()
     probe: ProbeConfig | None = ProbeConfig()
     fingerprint: FingerprintConfig | None = None
-    dedup: DedupConfig | None = None
+    dedup: DuplicateConfig | None = None
     decontaminate: DecontaminateConfig | None = None
     tag: TagConfig | None = None
     caption: CaptionConfig | None = None

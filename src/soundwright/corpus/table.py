@@ -17,7 +17,7 @@ from soundwright.corpus.stages.decontaminating import Decontaminate
 from soundwright.corpus.stages.deduplicating import Dedup
 from soundwright.corpus.stages.exporting import Export
 from soundwright.corpus.stages.fetching import Fetch
-from soundwright.corpus.stages.fingerprinting import Fingerprint
+from soundwright.corpus.stages.fingerprinting import Fingerprints
 from soundwright.corpus.stages.merging import Merge
 from soundwright.corpus.stages.probing import Probe
 from soundwright.corpus.stages.selecting import Select
@@ -32,7 +32,7 @@ STAGES: MappingProxyType[str, Callable[[Any, Path], Stage]] = MappingProxyType(
         "fetch": Fetch,
         "decode": Decode,
         "probe": Probe,
-        "fingerprint": Fingerprint,
+        "fingerprint": Fingerprints,
         "dedup": Dedup,
         "decontaminate": Decontaminate,
         "tag": Tag,
