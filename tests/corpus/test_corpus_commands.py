@@ -1,0 +1,151 @@
+"""`soundwright corpus ...` as a person meets it."""
+
+import json
+
+import pytest
+from small_media import exported_records, write_cues, write_media
+from typer.testing import CliRunner
+
+from soundwright.cli.main import app
+from soundwright.core.records import Clip
+
+
+@pytest.fixture
+def command(own_cache, tmp_path, monkeypatch):
+    """Runs `soundwright corpus` with arguments in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, ["corpus", *map(str, arguments)])
+
+    return run
+
+
+@pytest.fixture
+def refuses(command):
+    """Asserts that a command is a user's mistake, with these words."""
+
+    def check(*arguments, says):
+        result = command(*arguments)
+        assert result.exit_code == 2, result.stderr or result.exception
+        said = " ".join(result.stderr.replace("│", " ").split())
+        assert says in said
+
+    return check
+
+
+SMALL = (
+    "--set", "caption={plugin: 'corpus_plugins:LoudnessCaptioner'}", "--set", "fingerprint=",
+    "--set", "dedup=", "--set", "decontaminate=", "--set", "tag=", "--set", "clapsim=", "--set",
+    "select={where: not dropped, subsets: {long: duration > 3.5}}", "--set",
+    "decode={sample_rate: 16000}",
+)  # fmt: skip
+"""The preset without what takes long."""
+
+
+def test_from_a_folder_to_an_export(command, tmp_path):
+    write_media(tmp_path / "videos")
+    begun = command("init", "birds/corpus.yaml", "--media", "videos", "--licence", "CC-BY")
+    assert begun.exit_code == 0, begun.stderr
+    planned = command("plan", "birds", *SMALL)
+    assert "the corpus has not been run yet" in planned.stdout
+    ran = command("run", "birds", "--workers", 0, "--json", *SMALL)
+    assert ran.exit_code == 0, ran.stderr or ran.exception
+    told = json.loads(ran.stdout)
+    assert told["clips"] == 8
+    assert "4 recordings in 1 shards, 4 added" in ran.stderr
+    records = exported_records(tmp_path / "birds")
+    assert {one["licence"]["name"] for one in records} == {"CC-BY"}
+    long = (tmp_path / "birds" / "export" / "manifest-long.jsonl").read_text().splitlines()
+    assert len(long) == 9
+    shown = command("status", "birds", *SMALL)
+    assert "export" in shown.stdout
+    story = command("explain", "birds", records[0]["id"], *SMALL)
+    assert story.exit_code == 0, story.exception
+    for words in ("ingest", "1 cues", "2 pieces", "loudness:", "select keeps it", "kept: "):
+        assert words in story.stdout
+    again = command("plan", "birds", *SMALL, "--json")
+    assert all(one["pending"] == 0 for one in json.loads(again.stdout))
+    changed = command("plan", "birds", *SMALL, "--set", "gaps.margin=0.5")
+    assert "its parameters, or those of a stage before, have changed" in changed.stdout
+
+
+def test_why_a_clip_was_left_out(command, tmp_path):
+    write_media(tmp_path / "videos", count=1)
+    command("init", "c/corpus.yaml", "--media", "videos")
+    wants = (*SMALL, "--set", "select.where=duration > 5 and not dropped")
+    ran = command("run", "c", "--workers", 0, *wants)
+    assert ran.exit_code == 0, ran.stderr or ran.exception
+    assert exported_records(tmp_path / "c") == []
+    told = command("explain", "c", "take-0.wav", *wants).stdout
+    assert "select would leave it out, duration > 5: 3.75 (threshold 5" in told
+
+
+def test_what_failed_is_listed_and_tried_again(command, tmp_path):
+    media = write_media(tmp_path / "videos")
+    content = (media / "take-0.wav").read_bytes()
+    (media / "take-0.wav").write_bytes(b"no sound at all")
+    command("init", "c/corpus.yaml", "--media", "videos")
+    command("run", "c", "--workers", 0, *SMALL)
+    found = json.loads(command("errors", "c", "--json", *SMALL).stdout)
+    assert [(one["stage"], one["kind"], one["reason"]) for one in found] == [
+        ("gaps", "permanent", "not-audio")
+    ]
+    assert "0 shards" in command("retry", "c", *SMALL).stdout
+    assert "1 shards" in command("retry", "c", "--all", *SMALL).stdout
+    (media / "take-0.wav").write_bytes(content)
+    assert command("run", "c", "--workers", 0, *SMALL).exit_code == 0
+    assert json.loads(command("errors", "c", "--json", *SMALL).stdout) == []
+    assert len(exported_records(tmp_path / "c")) == 8
+
+
+def test_a_part_is_exported_elsewhere(command, tmp_path):
+    write_media(tmp_path / "videos")
+    command("init", "c/corpus.yaml", "--media", "videos")
+    command("run", "c", "--workers", 0, *SMALL)
+    made = command(
+        "export", "c", "--out", "part", "--where", "item == 'take-1.wav'", "--format", "manifest",
+        "--workers", 0, *SMALL
+    )  # fmt: skip
+    assert made.exit_code == 0, made.stderr or made.exception
+    lines = (tmp_path / "part" / "manifest.jsonl").read_text().splitlines()[1:]
+    assert {Clip.model_validate_json(line).source.item for line in lines} == {"take-1.wav"}
+
+
+def test_what_a_large_corpus_costs(command, tmp_path, refuses):
+    write_media(tmp_path / "videos")
+    command("init", "c/corpus.yaml", "--media", "videos")
+    refuses("plan", "c", "--clips", "1e6", *SMALL, says="from what a small one has shown")
+    command("run", "c", "--workers", 0, *SMALL)
+    told = command("plan", "c", "--clips", "1e6", "--workers", 32, "--days", 2, *SMALL)
+    assert "machines of 32 workers for 2 days" in told.stdout
+    found = json.loads(command("plan", "c", "--clips", "1e6", "--json", *SMALL).stdout)
+    assert found["stages"][-1]["rows"] == pytest.approx(1e6)
+
+
+def test_mistakes_are_told(command, refuses, tmp_path):
+    write_media(tmp_path / "videos")
+    refuses("run", "nowhere.yaml", says="corpus init")
+    refuses("init", "a/corpus.yaml", says="one of --media FOLDER, --manifest FILE")
+    refuses("init", "a/corpus.yaml", "--media", "nowhere", says="nowhere does not exist")
+    refuses("init", "a/corpus.yaml", "--media", "videos", "--preset", "autorekap",
+            says="did you mean 'autorecap'?")  # fmt: skip
+    command("init", "a/corpus.yaml", "--media", "videos")
+    refuses("init", "a/corpus.yaml", "--media", "videos", says="exists already")
+    refuses("run", "a", "--set", "gapps.margin=1", says="did you mean 'gaps'?")
+    refuses("run", "a", "--until", "caption_", *SMALL, says="did you mean 'caption'?")
+    refuses("run", "a", *SMALL, "--set", "select.where=durration > 5",
+            says="did you mean 'duration'?")  # fmt: skip
+    refuses("run", "a", *SMALL, "--set", "dedup={}", says="dedup compares fingerprints")
+    refuses("explain", "a", "nothing", *SMALL, says="Nothing in this corpus is called 'nothing'")
+
+
+def test_a_run_can_end_at_a_stage(command, tmp_path):
+    write_media(tmp_path / "videos")
+    write_cues(tmp_path / "videos" / "take-0.en.vtt", [(0.0, 9.9)])
+    command("init", "c/corpus.yaml", "--media", "videos")
+    told = command("run", "c", "--workers", 0, "--until", "gaps", "--json", *SMALL)
+    assert [one["stage"] for one in json.loads(told.stdout)["stages"]] == [
+        "ingest", "transcripts", "gaps"
+    ]  # fmt: skip
+    assert not (tmp_path / "c" / "export").exists()
