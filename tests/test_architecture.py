@@ -24,7 +24,7 @@ SURFACE = {
     "bench": "MODEL --dtype --device --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
     "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "
-    "--split --licence --strict --workers --json",
+    "--split --licence --blacklist --strict --workers --json",
     "data stats": "MANIFEST --loudness --workers --json",
     "data verify": "MANIFEST --workers --json",
     "data tokenize": "MANIFEST --out --model --batch --device --workers --json",

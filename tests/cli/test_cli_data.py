@@ -208,7 +208,9 @@ def test_verify_tells_what_differs_with_status_1(command, tmp_path):
     [
         (["import", "nowhere", "--out", "x"], "nowhere"),
         (["import", ".", "--out", "x", "--layout", "esc10"], "is not ESC-50"),
-        (["import", ".", "--out", "x", "--layout", "audiocaps"], "AudioCaps needs its table"),
+        (["import", ".", "--out", "x", "--layout", "audiocaps"], "is not AudioCaps: it is empty"),
+        (["import", ".", "--out", "x", "--layout", "clothe"], "did you mean 'clotho'"),
+        (["import", ".", "--out", "x", "--layout", "esc50", "--split", "a"], "not take --split"),
         (["stats", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
         (["verify", "."], "manifest.jsonl does not exist"),
         (["tokenize", "nowhere.jsonl", "--out", "x"], "nowhere.jsonl does not exist"),

@@ -289,7 +289,7 @@ def test_audiocaps_in_its_layouts(tmp_path, sound_file, name):
         "58146,UDGBjjwyaqE,20,Multiple clanging sounds\n"
     )
     sound_file(f"audio/{name}.wav")
-    imported = import_audiocaps(table, tmp_path / "audio")
+    imported = import_audiocaps(tmp_path / "audio", table=table)
     (clip,) = imported.manifest.clips
     assert texts(clip) == ["A woman talks nearby, as water pours", "Water"]
     assert (clip.source.item, clip.source.start, clip.source.end) == ("r1nicOVtvkQ", 130, 140)
@@ -298,7 +298,7 @@ def test_audiocaps_in_its_layouts(tmp_path, sound_file, name):
     assert clip.location.start == 0
     assert imported.report.reasons == {"missing": 1}
     with pytest.raises(UserError, match="UDGBjjwyaqE"):
-        import_audiocaps(table, tmp_path / "audio", strict=True)
+        import_audiocaps(tmp_path / "audio", table=table, strict=True)
 
 
 def test_audiocaps_prefers_the_exact_span(tmp_path, sound_file):
@@ -306,7 +306,7 @@ def test_audiocaps_prefers_the_exact_span(tmp_path, sound_file):
     table.write_text("audiocap_id,youtube_id,start_time,caption\n1,ab,30,x\n2,ab,50,y\n")
     for name in ("ab_30", "ab_50", "Yab"):
         sound_file(f"audio/{name}.wav")
-    clips = import_audiocaps(table, tmp_path / "audio").manifest.clips
+    clips = import_audiocaps(tmp_path / "audio", table=table).manifest.clips
     assert [clip.location.path for clip in clips] == ["ab_30.wav", "ab_50.wav"]
 
 
@@ -315,7 +315,7 @@ def test_audiocaps_without_its_audio(tmp_path, sound_file):
     table.write_text("audiocap_id,youtube_id,start_time,caption\n1,ab,30,x\n")
     sound_file("audio/other.wav")
     with pytest.raises(UserError, match="None of the 1 spans"):
-        import_audiocaps(table, tmp_path / "audio")
+        import_audiocaps(tmp_path / "audio", table=table)
     table.write_text("id,youtube_id,start_time,caption\n1,ab,30,x\n")
     with pytest.raises(UserError, match="audiocap_id"):
-        import_audiocaps(table, tmp_path / "audio")
+        import_audiocaps(tmp_path / "audio", table=table)

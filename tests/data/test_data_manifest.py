@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from soundwright.data.manifest import (
     relocated,
     write_manifest,
 )
+from soundwright.data.manifest_lines import stream_clips, write_line
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 times = st.floats(min_value=0, max_value=1e6, allow_nan=False)
@@ -119,6 +121,40 @@ def test_a_repeated_id_names_both_lines(written):
     written.write_text("\n".join([*lines, lines[2]]) + "\n")
     with pytest.raises(UserError, match=r"line 5.*on line 3"):
         read_manifest(written)
+
+
+def test_clips_are_streamed_as_they_are_read(written):
+    manifest = read_manifest(written)
+    header, clips = stream_clips(written.parent)
+    assert header == manifest.header
+    assert tuple(clips) == manifest.clips
+
+
+def test_a_stream_names_a_fault_when_it_comes_to_it(written):
+    change_line(written, 3, lambda clip: clip.update(duration=0))
+    _, clips = stream_clips(written)
+    next(clips)
+    with pytest.raises(UserError, match=r"line 3, key 'duration'"):
+        next(clips)
+    with pytest.raises(UserError, match="does not exist"):
+        stream_clips(written.with_name("no.jsonl"))
+
+
+def test_a_stream_holds_no_more_than_a_clip(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    source = Source(dataset="d", item="i")
+    clip = Clip(
+        id="0", source=source, location=Location(path="x"), pcm_hash="", duration=1, sample_rate=1
+    )
+    lines = (write_line(clip.model_copy(update={"id": str(number)})) for number in range(10_000))
+    path.write_bytes(b"".join([write_line(Header()), *lines]))
+    tracemalloc.start()
+    _, clips = stream_clips(path)
+    assert sum(1 for _ in clips) == 10_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Short strings, up to a bound, stay in a cache of pydantic's.
+    assert peak < 1_500_000 < path.stat().st_size
 
 
 @pytest.mark.parametrize("content", [b"", b"file,caption\n", b"\xff\xfe\x00", b"[1]\n"])

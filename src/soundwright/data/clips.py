@@ -29,6 +29,7 @@ class Draft:
     parents: tuple[str, ...] = ()
     licence: Licence = UNKNOWN
     split: str = ""
+    scores: dict[str, float] | None = None
     metadata: dict[str, str | float | int | bool] | None = None
     start: float = 0.0
     """Where the clip begins within the file, in seconds."""
@@ -45,6 +46,8 @@ class Skip:
     reason: str
     """A stable word for counting; those of `AudioError` and of the importers."""
     detail: str = ""
+    count: int = 1
+    """How many it stands for, where not each is named."""
 
 
 def joint_licence(parents: Iterable[Licence]) -> Licence:
@@ -94,6 +97,7 @@ def describe_clip(draft: Draft, folder: Path) -> Clip:
         parents=draft.parents,
         licence=draft.licence,
         split=draft.split,
+        scores=draft.scores or {},
         metadata=draft.metadata or {},
     )
 

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from soundwright.audio.files import read
 from soundwright.audio.loudness import is_silent
 from soundwright.audio.mixing import Layer, mix_evenly
 from soundwright.audio.sound import Sound
-from soundwright.core.errors import AudioError, UserError, nearest
+from soundwright.core.errors import AudioError, UserError
 from soundwright.core.files import open_atomic
-from soundwright.core.records import Clip, Location, Mixture, Record
+from soundwright.core.records import Clip, Location, Mixture
+from soundwright.data.manifest_lines import MANIFEST_NAME as MANIFEST_NAME
+from soundwright.data.manifest_lines import Header, manifest_file, open_manifest, write_line
 
-VERSION = 1
-MANIFEST_NAME = "manifest.jsonl"
 MISSING_TAIL_S = 0.05
 """A file may end this much before the manifest says; codecs pad and trim by less."""
-
-
-class Header(Record):
-    """First line of a manifest."""
-
-    format: Literal["soundwright-manifest"] = "soundwright-manifest"
-    version: int = VERSION
-    created_by: str = f"soundwright {package_version('soundwright')}"
-    facts: dict[str, Any] = Field(default_factory=dict)
-    """Free JSON values about the corpus as a whole: its source, how it was made, counts."""
 
 
 @dataclass(frozen=True)
@@ -77,25 +64,9 @@ def read_manifest(path: Path) -> Manifest:
         UserError: The file is missing, is no manifest, is newer than this version, repeats an
             id, or has records that do not hold; the message names line and key.
     """
-    path = Path(path)
-    if (path / MANIFEST_NAME).is_file():
-        path = path / MANIFEST_NAME
-    try:
-        with path.open(encoding="utf-8") as file:
-            lines = enumerate(file, start=1)
-            header = _read_header(path, next(lines, (1, ""))[1])
-            clips = tuple(_read_clips(path, lines))
-    except FileNotFoundError as error:
-        raise UserError(f"The manifest {path} does not exist.") from error
-    except IsADirectoryError as error:
-        raise UserError(
-            f"{path} is a folder without {MANIFEST_NAME}.", expected="a manifest, or its folder"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file: {error}.", expected="a manifest") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return Manifest(header, clips, path.parent)
+    path = manifest_file(path)
+    header, clips = open_manifest(path)
+    return Manifest(header, tuple(_unrepeated(path, clips)), path.parent)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -109,9 +80,9 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     """
     path = Path(path)
     with open_atomic(path) as file:
-        file.write(_line(manifest.header))
+        file.write(write_line(manifest.header))
         for clip in relocated(manifest, path.parent).clips:
-            file.write(_line(clip))
+            file.write(write_line(clip))
 
 
 def relocated(manifest: Manifest, folder: Path) -> Manifest:
@@ -264,43 +235,9 @@ def _moved(location: Location, here: Path, there: Path) -> Location:
     return location.model_copy(update=values)
 
 
-def _line(record: BaseModel) -> bytes:
-    values = record.model_dump(mode="json", exclude_none=True)
-    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def _read_header(path: Path, line: str) -> Header:
-    expected = 'a first line with {"format": "soundwright-manifest", "version": 1, ...}'
-    try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is no manifest.", expected=expected) from error
-    if not isinstance(values, Mapping) or values.get("format") != "soundwright-manifest":
-        raise UserError(f"{path} is no manifest.", expected=expected)
-    version = values.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise UserError(
-            f"{path} has manifest version {version}; this Soundwright reads up to {VERSION}.",
-            change="Install a newer Soundwright, or write the manifest with this one.",
-        )
-    try:
-        return Header.model_validate(values)
-    except ValidationError as error:
-        raise UserError(_explain(path, 1, Header, error)) from error
-
-
-def _read_clips(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Clip]:
+def _unrepeated(path: Path, clips: Iterable[tuple[int, Clip]]) -> Iterator[Clip]:
     seen: dict[str, int] = {}
-    for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            clip = Clip.model_validate_json(line)
-        except ValidationError as error:
-            raise UserError(
-                _explain(path, number, Clip, error),
-                change="Mend the line, or import the data again.",
-            ) from error
+    for number, clip in clips:
         if clip.id in seen:
             raise UserError(
                 f"{path}, line {number}: the id {clip.id} stands on line {seen[clip.id]} already.",
@@ -308,17 +245,3 @@ def _read_clips(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Clip]:
             )
         seen[clip.id] = number
         yield clip
-
-
-def _explain(path: Path, number: int, record: type[Record], error: ValidationError) -> str:
-    fault = error.errors()[0]
-    if fault["type"] == "json_invalid":
-        return f"{path}, line {number}: not valid JSON: {fault['msg']}."
-    key = ".".join(str(part) for part in fault["loc"])
-    where = f"{path}, line {number}, key {key!r}"
-    if fault["type"] == "extra_forbidden":
-        hint = nearest(key, record.model_fields) if len(fault["loc"]) == 1 else ""
-        return f"{where}: unknown. {hint}".rstrip()
-    if fault["type"] == "missing":
-        return f"{where}: missing."
-    return f"{where} is {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from soundwright.audio.files import READABLE
 from soundwright.core.errors import UserError
+from soundwright.data.clips import Skip
 
 
 class AudioFiles:
@@ -39,10 +41,40 @@ class AudioFiles:
             return [Path(name)] if Path(name).is_file() else []
         slashed = PurePosixPath(name.replace("\\", "/"))
         beside = self.folder / slashed
-        if beside.is_file() and beside.suffix.lower() in READABLE:
+        if beside.suffix.lower() in READABLE and beside.is_file():
             return [beside]
         found = self._by_name.get(slashed.as_posix()) or self._by_name.get(slashed.name, [])
         return list(found)
+
+    def find_one(self, name: str, where: str, *, within: Collection[str] = ()) -> Path | Skip:
+        """The one file that `name` means, or why there is none: `missing` or `ambiguous`.
+
+        Args:
+            name: As for `find`.
+            where: The row that names it.
+            within: Names of folders; of several files, those in one of these are meant.
+        """
+        found = self.find(name)
+        if len(found) > 1 and within:
+            found = [path for path in found if not set(within).isdisjoint(path.parts)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return Skip(where, "missing", f"there is no file {name!r}")
+        among = ", ".join(str(path) for path in found[:3])
+        return Skip(where, "ambiguous", f"{name!r} may be any of {among}")
+
+    def find_first(self, names: Iterable[str]) -> Path | None:
+        """The file of the first name that means exactly one.
+
+        Args:
+            names: File names without folder and suffix, the most exact first.
+        """
+        for name in names:
+            found = self._by_name.get(name, ())
+            if len(found) == 1:
+                return found[0]
+        return None
 
     def _walk(self) -> list[Path]:
         found: list[Path] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from soundwright.core.records import Caption, Licence, Source
 from soundwright.data.clips import Draft, Skip
 from soundwright.data.importers.audio_files import AudioFiles
 from soundwright.data.importers.reports import Imported, gather
-from soundwright.data.importers.tables import Row, Table, read_table
+from soundwright.data.importers.tables import Row, read_table
 
 Captioner = Callable[[str], tuple[Caption, ...]]
 """Captions for a label, such as "dog bark"."""
@@ -53,40 +55,30 @@ def import_esc(
     published, credited = folder / "meta" / "esc50.csv", folder / "metadata.csv"
     if published.is_file():
         table = read_table(published)
-        _require(table, ("filename", "fold", "category", "esc10"))
+        table.require("filename", "fold", "category", "esc10")
         licences = _read_licences(folder / "LICENSE", subset)
     elif credited.is_file():
         table, licences = read_table(credited), {}
-        _require(table, ("file", "fold", "label", "licence"))
+        table.require("file", "fold", "label", "licence")
     else:
         raise UserError(
             f"{folder} is not ESC-50: it has neither meta/esc50.csv nor metadata.csv.",
             change="Give the folder that holds the data set's README.",
         )
-    drafts: list[Draft] = []
-    skipped = list(table.bad)
-    for row in table.rows:
-        if subset == "esc10" and row.cells.get("esc10", "True") != "True":
-            continue
-        name = row.text("file") or row.text("filename")
-        found = files.find(name)
-        if len(found) == 1:
-            drafts.append(_draft(row, found[0], licences, table.path.name, caption))
-        else:
-            skipped.append(
-                Skip(f"{table.path.name}, line {row.number}", "missing", f"no file {name!r}")
-            )
+    if subset == "esc10":
+        rows = tuple(row for row in table.rows if row.cells.get("esc10", "True") == "True")
+        table = replace(table, rows=rows)
+    found = table.read(partial(_read_clip, files=files, licences=licences, caption=caption))
     facts: dict[str, Any] = {"importer": "esc", "dataset": subset}
-    return gather(drafts, folder, facts=facts, skipped=skipped, strict=strict, workers=workers)
+    return gather(found, folder, facts=facts, strict=strict, workers=workers)
 
 
-def _draft(
-    row: Row,
-    path: Path,
-    licences: dict[str, Licence],
-    table: str,
-    caption: Captioner | None,
-) -> Draft:
+def _read_clip(
+    row: Row, *, files: AudioFiles, licences: dict[str, Licence], caption: Captioner | None
+) -> Draft | Skip:
+    path = files.find_one(row.text("file") or row.text("filename"), row.where)
+    if isinstance(path, Skip):
+        return path
     label = (row.text("label") or row.text("category")).replace("_", " ")
     if "licence" in row.cells:
         licence = Licence(
@@ -94,7 +86,7 @@ def _draft(
             url=row.text("licence_url"),
             author=row.text("author"),
             title=row.text("title"),
-            evidence=f"{table}, line {row.number}",
+            evidence=row.where,
         )
     else:
         licence = licences.get(path.stem, licences[""])
@@ -136,9 +128,3 @@ def _read_licences(path: Path, subset: str) -> dict[str, Licence]:
                 evidence=f"LICENSE, line {number}: derived from {match['url']}",
             )
     return found
-
-
-def _require(table: Table, columns: tuple[str, ...]) -> None:
-    for column in columns:
-        if column not in table.columns:
-            raise table.no_column(column, column)

@@ -103,10 +103,9 @@ def import_folder(
         drafts += [_bare_draft(path, files, dataset, config) for path in rest]
     captioned = {draft.path for draft in drafts if draft.captions}
     return gather(
-        drafts,
+        [*skipped, *drafts],
         folder,
         facts={**facts, "table": Path(table_path).name},
-        skipped=skipped,
         uncaptioned=[_item(path, files) for path in files.paths if path not in captioned],
         strict=strict,
         workers=workers,
@@ -148,15 +147,13 @@ class _TableReader:
         return list(drafts.values()), skips
 
     def _read_row(self, row: Row) -> Draft | Skip:
-        where = f"{self.table.path.name}, line {row.number}"
+        where = row.where
         name = row.text(self.file)
         if not name:
             return Skip(where, "bad-row", f"the cell {self.file!r} is empty")
-        found = self.files.find(name)
-        if len(found) != 1:
-            among = ", ".join(str(path) for path in found[:3])
-            detail = f"{name!r} may be any of {among}" if found else f"there is no file {name!r}"
-            return Skip(where, "ambiguous" if found else "missing", detail)
+        path = self.files.find_one(name, where)
+        if isinstance(path, Skip):
+            return path
         texts = [text for column in self.captions for text in _texts(row, column)]
         if not texts and not self.config.keep_uncaptioned:
             return Skip(where, "no-caption", f"{name!r} has an empty caption")
@@ -165,10 +162,10 @@ class _TableReader:
         except ValueError as error:
             return Skip(where, "bad-row", str(error))
         return Draft(
-            path=found[0],
+            path=path,
             source=Source(
                 dataset=self.dataset,
-                item=_item(found[0], self.files),
+                item=_item(path, self.files),
                 url=row.text(self.url),
                 start=start,
                 end=end,

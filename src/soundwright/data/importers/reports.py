@@ -13,6 +13,8 @@ from soundwright.data.clips import Draft, Skip, describe_clips
 from soundwright.data.manifest import Header, Manifest
 
 SHOWN = 5
+BLACKLISTED = "blacklisted"
+"""The reason of skips that were asked for: strict does not stop at them."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,15 @@ class ImportReport:
     @property
     def reasons(self) -> dict[str, int]:
         """How often each reason for skipping occurred, most frequent first."""
-        return dict(Counter(skip.reason for skip in self.skipped).most_common())
+        counts: Counter[str] = Counter()
+        for skip in self.skipped:
+            counts[skip.reason] += skip.count
+        return dict(counts.most_common())
+
+    @property
+    def left_out(self) -> int:
+        """How many rows and files did not become clips."""
+        return sum(skip.count for skip in self.skipped)
 
     def plain(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -49,11 +59,10 @@ class Imported:
 
 
 def gather(
-    drafts: Iterable[Draft],
+    found: Iterable[Draft | Skip],
     folder: Path,
     *,
     facts: dict[str, Any],
-    skipped: Sequence[Skip] = (),
     uncaptioned: Sequence[str] = (),
     strict: bool = False,
     workers: int = 0,
@@ -61,10 +70,9 @@ def gather(
     """Decode every draft and put manifest and report together.
 
     Args:
-        drafts: What the layout told.
+        found: What the layout told: clips, and what it has already left out.
         folder: Where relative locations start.
         facts: For the manifest's header; the report's counts are added.
-        skipped: What the layout has already left out.
         uncaptioned: For the report.
         strict: Stop at the first thing that would be skipped.
         workers: Threads that decode.
@@ -72,10 +80,18 @@ def gather(
     Raises:
         UserError: Nothing is left, or something is skipped where `strict`.
     """
-    if strict and skipped:
-        first = skipped[0]
+    drafts: list[Draft] = []
+    skipped: list[Skip] = []
+    for one in found:
+        if isinstance(one, Skip):
+            skipped.append(one)
+        else:
+            drafts.append(one)
+    faults = [skip for skip in skipped if skip.reason != BLACKLISTED]
+    if strict and faults:
+        first = faults[0]
         raise UserError(
-            f"{first.item}: {first.detail or first.reason} ({len(skipped)} such rows or files).",
+            f"{first.item}: {first.detail or first.reason} ({len(faults)} such rows or files).",
             change="Mend them, or import without strict to skip them.",
         )
     clips, bad = describe_clips(drafts, folder, strict=strict, workers=workers)
@@ -86,7 +102,7 @@ def gather(
         )
         raise UserError(
             f"Nothing in {folder} can be imported; "
-            f"{len(report.skipped)} rows or files were skipped.{examples}",
+            f"{report.left_out} rows or files were skipped.{examples}",
             expected="at least one readable sound",
         )
     facts = {**facts, "kept": report.kept, "skipped": report.reasons}
