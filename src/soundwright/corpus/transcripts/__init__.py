@@ -1,0 +1,1 @@
+"""Transcripts of recordings: WebVTT, SubRip and YouTube's json3, as cues."""
