@@ -105,7 +105,8 @@ def rows(state: State) -> Iterator[Clip]:
 
 def voiceless(clips: Iterable[Clip], corpus: Corpus) -> Iterator[Clip]:
     """Those in which the clause of the selection about speech finds none."""
-    from soundwright.corpus.expressions import clip_values, parse_expression
+    from soundwright.corpus.clip_values import clip_values
+from soundwright.corpus.expressions import parse_expression
 
     clauses = [
         one for one in parse_expression(corpus.config.select.where).clauses if "speech" in one.text

@@ -104,7 +104,7 @@ def test_a_part_is_exported_elsewhere(command, tmp_path):
     command("init", "c/corpus.yaml", "--media", "videos")
     command("run", "c", "--workers", 0, *SMALL)
     made = command(
-        "export", "c", "--out", "part", "--where", "item == 'take-1.wav'", "--format", "manifest",
+        "export", "c", "--out", "part", "--where", "source.item == 'take-1.wav'", "--format", "manifest",
         "--workers", 0, *SMALL
     )  # fmt: skip
     assert made.exit_code == 0, made.stderr or made.exception

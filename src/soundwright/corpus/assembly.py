@@ -14,7 +14,7 @@ from soundwright.corpus.card import Census, write_card
 from soundwright.corpus.layout import Corpus, Place, State
 from soundwright.corpus.parts import BESIDE, SOUND
 from soundwright.corpus.stages.selecting import SUBSETS
-from soundwright.data.manifest import MANIFEST_NAME, Header, write_clips
+from soundwright.data.manifest_lines import MANIFEST_NAME, Header, write_clips
 
 EXPORT = "export"
 CREDITS = "credits.csv"

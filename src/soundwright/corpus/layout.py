@@ -10,7 +10,9 @@ from pathlib import Path
 
 from soundwright.core.files import hash_bytes, hash_file, read_json
 from soundwright.core.records import Clip
+from soundwright.corpus.clip_values import CLIP_NAMES
 from soundwright.corpus.config import CorpusConfig
+from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.ingest import FOLDER, STAGE, STATE
 from soundwright.corpus.parts import Counts, PartFolder, Receipt
 from soundwright.corpus.records import Media
@@ -19,6 +21,8 @@ from soundwright.corpus.table import STAGES, build_stage, chosen_stages
 
 KEY_DIGITS = 12
 GATHERED = "gathered"
+PUBLISHED = ("published_clap",)
+"""Scores that inputs may bring along."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,21 @@ class Corpus:
         The name of a folder follows from the parameters, version and weights of its stage and of
         those before it, so that a change begins new folders from there on. Inputs are not among
         them: what comes of a changed file is seen shard by shard.
+
+        Raises:
+            UserError: An expression names what no stage before it knows; weights or packages are
+                missing.
         """
         stages = self.root / "stages"
         places = [Place(STAGE, PartFolder(stages / FOLDER, STAGE), None)]
         key = ""
+        known: list[str] | None = [*CLIP_NAMES, *PUBLISHED]
         for name in chosen_stages(self.config):
             stage = build_stage(name, self.config, self.root)
+            for expression in stage.expressions():
+                parse_expression(expression, known)
+            added = stage.scores()
+            known = None if known is None or added is None else [*known, *added]
             told = (key, name, stage.version, stage.config.plain(), stage.identity())
             key = hash_bytes(json.dumps(told, sort_keys=True).encode())[:KEY_DIGITS]
             number = list(STAGES).index(name) + 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from soundwright.core.errors import UserError
 from soundwright.core.records import Clip
-from soundwright.corpus.expressions import clip_values
+from soundwright.corpus.clip_values import clip_values
 
 ROWS_A_GROUP = 100
 """Sound makes rows heavy: a reader holds one group at a time."""

@@ -38,6 +38,11 @@ class Sketch:
 
 def write_sketches(path: Path, sketches: Sequence[Sketch], config: FingerprintConfig) -> None:
     """Write the sketches of one shard atomically; equal sketches give equal bytes."""
+    write_bytes(path, pack_sketches(sketches, config))
+
+
+def pack_sketches(sketches: Sequence[Sketch], config: FingerprintConfig) -> bytes:
+    """The content of a file of sketches; equal sketches give equal bytes."""
     prints = [one.fingerprint for one in sketches]
     texts = json.dumps([one.id for one in sketches], ensure_ascii=False)
     digests = b"".join(_digest(one.pcm_hash) for one in sketches)
@@ -51,7 +56,7 @@ def write_sketches(path: Path, sketches: Sequence[Sketch], config: FingerprintCo
         "hashes": np.concatenate([np.zeros(0, np.uint32), *(one.hashes for one in prints)]),
         "times": np.concatenate([np.zeros(0, np.uint32), *(one.times for one in prints)]),
     }
-    write_bytes(path, save(tensors))
+    return save(tensors)
 
 
 class SketchFile:

@@ -68,6 +68,14 @@ class Stage(ABC):
         """What the output depends on beside the configuration: weights, programs."""
         return ""
 
+    def scores(self) -> tuple[str, ...] | None:
+        """Names of the scores that it adds; None where nobody can say beforehand."""
+        return ()
+
+    def expressions(self) -> tuple[str, ...]:
+        """Those of its configuration: what they name has to be known before it."""
+        return ()
+
     def gather(self, upstream: PartFolder, shards: Sequence[int], out: Path) -> None:
         """Look over all shards before any is processed; only where `gathers`.
 

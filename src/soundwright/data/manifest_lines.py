@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from soundwright.core.errors import UserError, nearest
+from soundwright.core.files import open_atomic
 from soundwright.core.records import Clip, Record
 
 VERSION = 1
@@ -56,6 +57,20 @@ def open_manifest(path: Path) -> tuple[Header, Iterator[tuple[int, Clip]]]:
     """
     lines = _read_lines(path)
     return _read_header(path, next(lines, (1, ""))[1]), _read_clips(path, lines)
+
+
+def write_clips(path: Path, header: Header, clips: Iterable[Clip]) -> None:
+    """Write a manifest clip by clip, atomically: memory does not grow with their number.
+
+    Ids are not compared, and locations are written as they are.
+
+    Raises:
+        UserError: The disk is full or cannot be written.
+    """
+    with open_atomic(path) as file:
+        file.write(write_line(header))
+        for clip in clips:
+            file.write(write_line(clip))
 
 
 def manifest_file(path: Path) -> Path:

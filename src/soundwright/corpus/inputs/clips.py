@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from soundwright.core.records import Caption, Clip, Location, Source
+from soundwright.corpus.failures import Failure
 from soundwright.corpus.inputs.choice import Input
 from soundwright.corpus.inputs.files import MEDIA, show_path, sign_file, walk
 from soundwright.corpus.records import Media, Piece
-from soundwright.data.importers.autorecap import read_intervals
-from soundwright.data.manifest import stream_clips
+from soundwright.data.clips import Skip
+from soundwright.data.importers.autorecap import scan_intervals
+from soundwright.data.manifest_lines import stream_clips
 
 YOUTUBE = "https://www.youtube.com/watch?v="
 
@@ -46,11 +48,20 @@ def _describe_clip(clip: Clip, folder: Path, root: Path) -> Media:
     )
 
 
-def read_published(given: Input, root: Path) -> Iterator[Media]:
-    """One recording an interval: its caption and score come along."""
+def read_published(given: Input, root: Path) -> Iterator[Media | Failure]:
+    """Each interval is a recording, with its caption and score."""
     assert given.intervals is not None
     files = _by_stem(root / given.folder) if given.folder is not None else {}
-    for one in read_intervals(root / given.intervals):
+    for one in scan_intervals(root / given.intervals):
+        if isinstance(one, Skip):
+            yield Failure(
+                item=one.item,
+                stage="ingest",
+                kind="permanent",
+                reason=one.reason,
+                detail=one.detail,
+            )
+            continue
         source = Source(
             dataset=given.name,
             item=one.video,
@@ -68,7 +79,7 @@ def read_published(given: Input, root: Path) -> Iterator[Media]:
             duration=duration,
             cues=(),
             pieces=(Piece(start=0.0, end=duration, segment=0.0),),
-            captions=(Caption(text=one.text, kind="model", model="autocap"),),
+            captions=(Caption(text=one.text, kind="model", model="autocap"),) if one.text else (),
             licence=given.licence,
             scores={} if one.clap is None else {"published_clap": one.clap},
         )

@@ -17,7 +17,7 @@ from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.protocols import TextAudioEncoder
 from soundwright.core.records import Clip
-from soundwright.corpus.expressions import clip_values
+from soundwright.corpus.clip_values import clip_values
 from soundwright.corpus.failures import failure_of
 from soundwright.corpus.sounds import ClipSounds
 from soundwright.corpus.stage import Output, Stage, in_batches
@@ -45,6 +45,10 @@ class ClapSim(Stage):
     def identity(self) -> str:
         """Of the encoder."""
         return self._encoder.identity
+
+    def scores(self) -> tuple[str, ...]:
+        """The one."""
+        return (SCORE,)
 
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""

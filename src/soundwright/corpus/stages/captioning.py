@@ -14,7 +14,8 @@ from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.protocols import Captioner
 from soundwright.core.records import Caption, Clip
-from soundwright.corpus.expressions import Expression, clip_values, parse_expression
+from soundwright.corpus.clip_values import clip_values
+from soundwright.corpus.expressions import Expression, parse_expression
 from soundwright.corpus.failures import failure_of
 from soundwright.corpus.plugins import load_plugin
 from soundwright.corpus.sounds import ClipSounds
@@ -52,6 +53,10 @@ class CaptionClips(Stage):
     def identity(self) -> str:
         """Of the captioner."""
         return self._captioner.identity
+
+    def expressions(self) -> tuple[str, ...]:
+        """That of what is captioned, if there is one."""
+        return (self.config.only,) if self.config.only else ()
 
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""

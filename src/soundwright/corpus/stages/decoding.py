@@ -78,7 +78,12 @@ class Decode(Stage):
         spans = [(pieces[0].start, pieces[-1].end) for pieces in segments]
         with self._opened(media) as (path, start):
             moved = [(start + begin, start + end) for begin, end in spans]
-            found = read_pieces(path, moved, self.config.sample_rate, self.config.channels)
+            found = read_pieces(
+                path,
+                moved,
+                sample_rate=self.config.sample_rate,
+                channels=self.config.channels,
+            )
             for pieces, sound in zip(segments, found, strict=True):
                 if isinstance(sound, AudioError):
                     out.fail(

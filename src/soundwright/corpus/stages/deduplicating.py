@@ -10,6 +10,8 @@ from soundwright.corpus.duplicates import DuplicateConfig, find_duplicates, read
 from soundwright.corpus.parts import BESIDE, PartFolder
 from soundwright.corpus.stage import Output, Stage
 
+SCORE = "copy_score"
+
 
 class Dedup(Stage):
     """Annotates every copy with the id of the clip that is kept in its place."""
@@ -19,6 +21,10 @@ class Dedup(Stage):
 
     def __init__(self, config: DuplicateConfig, root: Path) -> None:  # noqa: ARG002 (as all)
         self.config = config
+
+    def scores(self) -> tuple[str, ...]:
+        """How sure it is of a copy."""
+        return (SCORE,)
 
     def gather(self, upstream: PartFolder, shards: Sequence[int], out: Path) -> None:
         """Compare the fingerprints of all shards; see `Stage`."""
@@ -34,7 +40,7 @@ class Dedup(Stage):
                 out.keep(clip)
                 continue
             drop = Drop(stage=self.name, reason=found.how, value=found.kept)
-            score = {"copy_score": found.score}
+            score = {SCORE: found.score}
             out.keep(
                 clip.model_copy(
                     update={"drops": (*clip.drops, drop), "scores": {**clip.scores, **score}}

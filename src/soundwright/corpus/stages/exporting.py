@@ -13,7 +13,8 @@ from soundwright.audio.sound import Sound
 from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.records import Clip, Location
-from soundwright.corpus.expressions import clip_values, parse_expression
+from soundwright.corpus.clip_values import clip_values
+from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.failures import failure_of
 from soundwright.corpus.sounds import ClipSounds
 from soundwright.corpus.stage import Output, Stage
@@ -44,6 +45,10 @@ class Export(Stage):
     def __init__(self, config: ExportConfig, root: Path) -> None:
         self.config, self._root = config, root
         self._where = parse_expression(config.where) if config.where else None
+
+    def expressions(self) -> tuple[str, ...]:
+        """That of what is exported, if there is one."""
+        return (self.config.where,) if self.config.where else ()
 
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Pack; see `Stage`."""

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from soundwright.core.config import Config
 from soundwright.core.records import Clip, Drop
-from soundwright.corpus.expressions import clip_values, parse_expression
+from soundwright.corpus.clip_values import clip_values
+from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.stage import Output, Stage
 
 SUBSETS = "subsets"
@@ -34,6 +35,10 @@ class Select(Stage):
         self.config = config
         self._where = parse_expression(config.where)
         self._subsets = {name: parse_expression(text) for name, text in config.subsets.items()}
+
+    def expressions(self) -> tuple[str, ...]:
+        """That of what is kept, and those of the subsets."""
+        return (self.config.where, *self.config.subsets.values())
 
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,6 +51,16 @@ class Tag(Stage):
         """Of all scorers."""
         return " ".join(getattr(scorer, "identity", scorer.name) for scorer in self._scorers)
 
+    def scores(self) -> tuple[str, ...] | None:
+        """Of all scorers that say what they tell."""
+        names: list[str] = []
+        for scorer in self._scorers:
+            told = getattr(scorer, "numbers", None)
+            if told is None:
+                return None
+            names += told
+        return tuple(names)
+
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""
         sounds = ClipSounds(self._root)
@@ -59,7 +70,9 @@ class Tag(Stage):
                 sound = sounds.read(clip)
                 for scorer in self._scorers:
                     (found,) = scorer.score([sound.samples], sound.sample_rate)
-                    scores |= {name: round(value, 6) for name, value in found.items()}
+                    # What a scorer cannot tell, such as of a sound that is too short, is no score.
+                    known = {name: value for name, value in found.items() if isfinite(value)}
+                    scores |= {name: round(value, 6) for name, value in known.items()}
             except AudioError as error:
                 out.fail(failure_of(error, clip.id, self.name))
                 continue

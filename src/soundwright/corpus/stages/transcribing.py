@@ -13,7 +13,7 @@ from soundwright.core.records import Drop
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.records import Media
 from soundwright.corpus.stage import Output, Stage
-from soundwright.corpus.transcripts import read_transcript
+from soundwright.corpus.transcripts.reading import read_transcript
 
 
 class TranscriptsConfig(Config):
