@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from soundwright.core.errors import UserError, nearest
 from soundwright.core.files import hash_bytes, hash_file, read_json
 from soundwright.core.records import Clip
 from soundwright.corpus.clip_values import CLIP_NAMES
@@ -166,6 +167,12 @@ def add_counts(one: Counts, other: Counts) -> Counts:
 
 
 def names_until(places: Sequence[Place], last: str | None) -> list[str]:
-    """Names of the stages up to `last`; of all for None."""
+    """Names of the stages up to `last`; of all for None.
+
+    Raises:
+        UserError: There is no stage `last`.
+    """
     names = [place.name for place in places]
+    if last is not None and last not in names:
+        raise UserError(f"This corpus has no stage {last!r}; {nearest(last, names)}")
     return names if last is None else names[: names.index(last) + 1]

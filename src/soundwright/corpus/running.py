@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from soundwright.core.errors import UserError, nearest
+from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes, read_json, write_json
 from soundwright.core.progress import Meter
 from soundwright.corpus.executors.protocol import Executor
@@ -41,7 +41,7 @@ def run_corpus(
         UserError: An input is missing, too much fails, a worker cannot be kept alive, the disk is
             full, or there is no stage `until`. What is done stays done.
     """
-    wanted = _check_until(corpus, until)
+    wanted = names_until(corpus.places, until)
     ingested = ingest(corpus.config.inputs, corpus.config.ingest, corpus.root)
     say(_tell(ingested))
     states = [survey_stage(corpus.places[0], None, ingested.shards)]
@@ -49,13 +49,6 @@ def run_corpus(
         if place.name in wanted:
             states.append(_StageRun(corpus, place, states[-1], executor).finish())
     return states
-
-
-def _check_until(corpus: Corpus, until: str | None) -> list[str]:
-    names = [place.name for place in corpus.places]
-    if until is not None and until not in names:
-        raise UserError(f"This corpus has no stage {until!r}; {nearest(until, names)}")
-    return names_until(corpus.places, until)
 
 
 def _tell(ingested: Ingested) -> str:
