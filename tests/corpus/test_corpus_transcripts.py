@@ -191,6 +191,18 @@ to the show
     assert transcript.problems == ()
 
 
+def test_lines_that_are_held_elsewhere_stay(tmp_path):
+    moved = "00:00:30.000 --> 00:00:31.000\nto the show\n\n"
+    content = ROLLING.replace("00:00:10.000 -->", moved + "00:00:10.000 -->")
+    assert (30.0, 31.0, "to the show") in spans(read(tmp_path, content))
+    early = moved.replace("00:00:3", "00:00:0")
+    content = ROLLING.replace("00:00:00.160", "00:00:03.000").replace(
+        "00:00:02.470", "00:00:04.000"
+    )
+    content = content.replace("00:00:10.000 -->", early + "00:00:10.000 -->")
+    assert (0.0, 1.0, "to the show") in spans(read(tmp_path, content))
+
+
 def test_a_line_said_twice_is_no_rolling_caption(tmp_path):
     lines = ["No.", "Yes.", "No.", "Who?", "No.", "No.", "Why?", "Me."]
     cues = [f"00:{n:02}.000 --> 00:{n:02}.900\n{line}\n" for n, line in enumerate(lines)]
@@ -221,7 +233,7 @@ def test_words_outside_of_their_cue_leave_it_whole(tmp_path):
     words = [{"utf8": "late", "tOffsetMs": 5000}, {"utf8": " early", "tOffsetMs": 100}]
     event = {"tStartMs": 1000, "dDurationMs": 2000, "segs": words}
     transcript = read(tmp_path, json.dumps({"events": [event]}), words=True)
-    assert spans(transcript) == [(1.0, 6.0, "late early")]
+    assert spans(transcript) == [(1.0, 7.0, "late early")]
     assert reasons(transcript) == [("word-times", 1)]
 
 
@@ -273,6 +285,18 @@ def test_cues_with_unparsable_times_reach_to_their_neighbours(tmp_path, times, s
         (1.0, 2.0, "before"), (*span, "hidden"), (8.0, 9.0, "after")
     ]  # fmt: skip
     assert reasons(transcript) == [("unparsable-time", 4)]
+
+
+def test_cues_that_neighbours_tell_nothing_of_last_ten_seconds(tmp_path):
+    before = "00:00:20,000 --> 00:00:30,000\nbefore\n\n"
+    text = "00:00:40,000 --> ?\nno end\n\n? --> 00:00:15,000\nno start\n\n"
+    transcript = read(tmp_path, f"{before}{text}00:00:01,000 --> 00:00:02,000\nafter")
+    assert spans(transcript) == [
+        (1.0, 2.0, "after"),
+        (5.0, 15.0, "no start"),
+        (20.0, 30.0, "before"),
+        (40.0, 50.0, "no end"),
+    ]
 
 
 def test_a_last_cue_without_an_end_lasts_ten_seconds(tmp_path):

@@ -22,7 +22,7 @@ from soundwright.corpus.transcripts.rolling import has_word_times, rolls, spoken
 LONGEST_WORD = 1.0
 """Seconds that a word lasts at most."""
 _UNKNOWN_LENGTH = 10_000
-"""Milliseconds that a last cue without a readable end lasts."""
+"""Milliseconds that a cue lasts, one of whose times cannot be read nor told by its neighbours."""
 
 _Span = tuple[int, int, str]
 
@@ -115,19 +115,26 @@ def _settle(raw: Sequence[RawCue], problems: list[Problem]) -> list[TimedCue]:
     cues: list[TimedCue] = []
     reached = 0
     for cue, next_start in zip(raw, reversed(later[:-1]), strict=True):
-        start, end = cue.start, cue.end
-        if start is None or end is None:
+        if cue.start is None or cue.end is None:
             problems.append(Problem("unparsable-time", cue.written, cue.line))
-            start = reached if start is None else start
-            if end is None:
-                end = start + _UNKNOWN_LENGTH if next_start is None else max(start, next_start)
-            start = min(start, end)
+        start, end = _guess(cue, reached, next_start)
         if end < start:
             problems.append(Problem("backward", cue.written, cue.line))
             start, end = end, start
         reached = max(reached, end)
         cues.append(TimedCue(cue.line, max(0, start), max(0, end), cue.lines))
     return cues
+
+
+def _guess(cue: RawCue, reached: int, next_start: int | None) -> tuple[int, int]:
+    """The times of a cue; one that cannot be read is told by the neighbours, if they can tell."""
+    start, end = cue.start, cue.end
+    if start is None:
+        start = reached if end is None or reached < end else end - _UNKNOWN_LENGTH
+    if end is None:
+        ahead = next_start if next_start is not None and start < next_start else None
+        end = start + _UNKNOWN_LENGTH if ahead is None else ahead
+    return start, end
 
 
 def _check_order(cues: Sequence[TimedCue], problems: list[Problem]) -> list[TimedCue]:

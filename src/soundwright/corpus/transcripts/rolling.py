@@ -37,8 +37,9 @@ def unroll(cues: Sequence[TimedCue]) -> list[TimedCue]:
         lines = tuple(line for line in cue.lines if text_of(line))
         new = lines[_carried(shown, cue.texts) :]
         shown = cue.texts or shown
-        if lines and not new and cue.start <= unrolled[-1].end + _TOUCHING:
-            unrolled[-1] = replace(unrolled[-1], end=max(unrolled[-1].end, cue.end))
+        last = unrolled[-1] if lines and not new else None
+        if last is not None and last.start <= cue.start <= last.end + _TOUCHING:
+            unrolled[-1] = replace(last, end=max(last.end, cue.end))
         else:
             unrolled.append(replace(cue, lines=new or lines))
     return unrolled
@@ -50,8 +51,8 @@ def spoken_spans(
     """When the words of a cue are spoken: from their onsets, for `longest_word` at most each.
 
     A word ends where the next one or the cue does, whichever is earliest. Sounds, such as [Music],
-    last that long however long it is. The cue's own span stands where its words lie outside of it
-    or run backward.
+    last that long however long it is. Where words lie outside of their cue or run backward, the
+    whole span of cue and words stands.
 
     Args:
         cue: A cue, some words of which have times.
@@ -65,10 +66,11 @@ def spoken_spans(
     onsets = [cue.start if word.onset is None else word.onset for word in words]
     if not words:
         return [(cue.start, cue.end, "")]
-    if sorted(onsets) != onsets or onsets[0] < cue.start or onsets[-1] > cue.end:
-        detail = "words run backward or lie outside of their cue, which stands whole"
+    if sorted(onsets) != onsets or onsets[0] < cue.start or onsets[-1] >= cue.end:
+        detail = "words run backward or lie outside of their cue"
         problems.append(Problem("word-times", detail, cue.line))
-        return [(min(cue.start, *onsets), max(cue.end, *onsets), cue.text)]
+        last_word = max(onsets) + longest_word
+        return [(min(cue.start, *onsets), max(cue.end, last_word), cue.text)]
     spans: list[tuple[int, int, str]] = []
     sounding = False
     for onset, bound, word in zip(onsets, [*onsets[1:], cue.end], words, strict=True):
