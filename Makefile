@@ -9,9 +9,10 @@ TORCH := 2.13.0
 # Files to test, such as `make test TESTS=tests/lm`.
 TESTS ?= tests
 # Benchmarks that need recordings of ESC-10.
-RECORDED := int8_quality near_copies bundled_model latent_codec
+RECORDED := int8_quality near_copies bundled_model latent_codec fingerprints speech_detection
 # Those that need more, such as finished runs or other projects' code; each says itself what.
-GIVEN := bundled_scorers captioner_study genau_silence parity_encoders preference_study rr_representations
+GIVEN := bundled_scorers captioner_study corpus_media corpus_resume corpus_scale corpus_study \
+	espeak genau_silence parity_encoders preference_study rr_representations
 
 .PHONY: help setup demo test test-browser lint format bench clean
 .DEFAULT_GOAL := help

@@ -113,7 +113,7 @@ from soundwright.corpus.expressions import parse_expression
     ]
     for clip in clips:
         values = clip_values(clip)
-        if all(clause.evaluate(values) for clause in clauses):
+        if all(clause.breach(values) is None for clause in clauses):
             yield clip
 
 

@@ -22,6 +22,14 @@ SURFACE = {
     "caption": "AUDIO --manifest --model --title --tags --visual --metadata --names --method "
     "--beams --temperature --top-p --seed --batch --jsonl --out --device --json",
     "bench": "MODEL --dtype --device --json",
+    "corpus init": "CONFIG --media --manifest --preset --licence --json",
+    "corpus plan": "CONFIG --until --clips --workers --days --set --json",
+    "corpus run": "CONFIG --until --limit --executor --address --workers --set --json",
+    "corpus status": "CONFIG --set --json",
+    "corpus errors": "CONFIG --stage --set --json",
+    "corpus retry": "CONFIG --stage --all --set --json",
+    "corpus explain": "CONFIG NAME --set --json",
+    "corpus export": "CONFIG --out --where --format --workers --set --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
     "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "
     "--split --licence --blacklist --strict --workers --json",

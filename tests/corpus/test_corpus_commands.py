@@ -7,7 +7,8 @@ from small_media import exported_records, write_cues, write_media
 from typer.testing import CliRunner
 
 from soundwright.cli.main import app
-from soundwright.core.records import Clip
+from soundwright.data.manifest import read_manifest
+from soundwright.data.verification import verify
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def refuses(command):
 SMALL = (
     "--set", "caption={plugin: 'corpus_plugins:LoudnessCaptioner'}", "--set", "fingerprint=",
     "--set", "dedup=", "--set", "decontaminate=", "--set", "tag=", "--set", "clapsim=", "--set",
-    "select={where: not dropped, subsets: {long: duration > 3.5}}", "--set",
+    "select={where: not dropped, subsets: {MQ: duration > 1, MQ-L: duration > 1, "
+    "HQ: duration > 1, long: duration > 3.5}}", "--set",
     "decode={sample_rate: 16000}",
 )  # fmt: skip
 """The preset without what takes long."""
@@ -103,13 +105,12 @@ def test_a_part_is_exported_elsewhere(command, tmp_path):
     write_media(tmp_path / "videos")
     command("init", "c/corpus.yaml", "--media", "videos")
     command("run", "c", "--workers", 0, *SMALL)
-    made = command(
-        "export", "c", "--out", "part", "--where", "source.item == 'take-1.wav'", "--format", "manifest",
-        "--workers", 0, *SMALL
-    )  # fmt: skip
+    wanted = ("--where", "source.item == 'take-1.wav'", "--format", "manifest")
+    made = command("export", "c", "--out", "part", *wanted, "--workers", 0, *SMALL)
     assert made.exit_code == 0, made.stderr or made.exception
-    lines = (tmp_path / "part" / "manifest.jsonl").read_text().splitlines()[1:]
-    assert {Clip.model_validate_json(line).source.item for line in lines} == {"take-1.wav"}
+    manifest = read_manifest(tmp_path / "part")
+    assert {clip.source.item for clip in manifest.clips} == {"take-1.wav"}
+    assert verify(manifest).sound
 
 
 def test_what_a_large_corpus_costs(command, tmp_path, refuses):
@@ -145,7 +146,6 @@ def test_a_run_can_end_at_a_stage(command, tmp_path):
     write_cues(tmp_path / "videos" / "take-0.en.vtt", [(0.0, 9.9)])
     command("init", "c/corpus.yaml", "--media", "videos")
     told = command("run", "c", "--workers", 0, "--until", "gaps", "--json", *SMALL)
-    assert [one["stage"] for one in json.loads(told.stdout)["stages"]] == [
-        "ingest", "transcripts", "gaps"
-    ]  # fmt: skip
+    names = [one["stage"] for one in json.loads(told.stdout)["stages"]]
+    assert names == ["ingest", "transcripts", "gaps"]
     assert not (tmp_path / "c" / "export").exists()

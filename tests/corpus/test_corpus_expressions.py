@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from soundwright.core.errors import UserError
 from soundwright.core.records import Caption, Clip, Drop, Licence, Location, Source
 from soundwright.corpus.clip_values import CLIP_NAMES, clip_values
-from soundwright.corpus.expressions import Failure, parse_expression
+from soundwright.corpus.expressions import Breach, parse_expression
 
 VALUES = {
     "clap": 0.45,
@@ -72,7 +72,7 @@ VALUES = {
 )
 def test_what_expressions_mean(text, expected):
     assert parse_expression(text).evaluate(VALUES) is expected
-    assert (parse_expression(text).failures(VALUES) == ()) is expected
+    assert (parse_expression(text).breaches(VALUES) == ()) is expected
 
 
 @pytest.mark.parametrize("name", ["absent", "nothing", "odd", "scores.absent"])
@@ -98,7 +98,7 @@ def test_what_expressions_mean(text, expected):
 def test_what_has_no_value_is_unknown(name, text, expected):
     expression = parse_expression(text.replace("NAME", name))
     assert expression.evaluate(VALUES) is expected
-    reasons = [failure.reason for failure in expression.failures(VALUES)]
+    reasons = [failure.reason for failure in expression.breaches(VALUES)]
     assert reasons == ([] if expected else ["missing"])
 
 
@@ -118,7 +118,7 @@ def test_what_has_no_value_is_unknown(name, text, expected):
 def test_values_of_another_kind_fail_and_do_not_raise(text):
     expression = parse_expression(text)
     assert not expression.evaluate(VALUES)
-    assert [failure.reason for failure in expression.failures(VALUES)] == ["type"]
+    assert [failure.reason for failure in expression.breaches(VALUES)] == ["type"]
 
 
 def test_failures_name_clause_value_and_threshold():
@@ -127,17 +127,17 @@ def test_failures_name_clause_value_and_threshold():
         "and (speech > 0.5 or aesthetics > 3) and 0.3 > aesthetics and clap < speech "
         "and 'Cat' in tags and not channels == 2 and clap > 0"
     )
-    assert expression.failures(VALUES) == (
-        Failure("clap >= 0.5", "false", 0.45, 0.5),
-        Failure("1 < duration <= 5", "false", 6.0, 5),
-        Failure("licence in ('CC0', 'CC-BY-SA')", "false", "CC-BY", "CC0, CC-BY-SA"),
-        Failure("speech > 0.5 or aesthetics > 3", "missing"),
-        Failure("0.3 > aesthetics", "missing", None, 0.3),
-        Failure("clap < speech", "false"),
-        Failure("'Cat' in tags", "false", "Dog, Bark", "Cat"),
-        Failure("not channels == 2", "false"),
+    assert expression.breaches(VALUES) == (
+        Breach("clap >= 0.5", "false", 0.45, 0.5),
+        Breach("1 < duration <= 5", "false", 6.0, 5),
+        Breach("licence in ('CC0', 'CC-BY-SA')", "false", "CC-BY", "CC0, CC-BY-SA"),
+        Breach("speech > 0.5 or aesthetics > 3", "missing"),
+        Breach("0.3 > aesthetics", "missing", None, 0.3),
+        Breach("clap < speech", "false"),
+        Breach("'Cat' in tags", "false", "Dog, Bark", "Cat"),
+        Breach("not channels == 2", "false"),
     )
-    for failure in expression.failures(VALUES):
+    for failure in expression.breaches(VALUES):
         Drop(
             stage="select",
             reason=failure.clause,
@@ -230,7 +230,7 @@ def test_any_text_is_an_expression_or_a_users_mistake(text):
     except UserError:
         return
     assert expression.evaluate({"a": 1, "b": "x"}) in (True, False)
-    assert expression.evaluate({}) is (expression.failures({}) == ())
+    assert expression.evaluate({}) is (expression.breaches({}) == ())
 
 
 numbers = st.integers(-3, 3) | st.sampled_from([0.5, -1.5])
@@ -327,5 +327,5 @@ def test_the_caption_of_a_clip_without_models_is_its_first():
     assert clip_values(make_clip(captions=captions))["caption"] == "first"
     bare = clip_values(make_clip())
     assert bare["caption"] is None
-    failures = parse_expression("contains(caption, 'dog') and not dropped").failures(bare)
+    failures = parse_expression("contains(caption, 'dog') and not dropped").breaches(bare)
     assert [failure.reason for failure in failures] == ["missing"]

@@ -69,10 +69,14 @@ def test_drops_of_the_stage_are_counted_by_reason(folder):
 
 
 def test_what_is_not_finished_leaves_nothing(folder):
-    with pytest.raises(RuntimeError), PartWriter(folder, 3, "tag") as out:
-        out.keep(clip(1))
-        out.store_sound("a.flac", b"sound")
-        raise RuntimeError("stop")
+    def begin():
+        with PartWriter(folder, 3, "tag") as out:
+            out.keep(clip(1))
+            out.store_sound("a.flac", b"sound")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        begin()
     assert list(folder.path.iterdir()) == []
     assert folder.receipt(3) is None
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from soundwright.core.files import disk_error, sync_folder, write_text
-from soundwright.core.records import Clip, Location
+from soundwright.core.records import Clip
 from soundwright.corpus.card import Census, write_card
 from soundwright.corpus.layout import Corpus, Place, State
 from soundwright.corpus.parts import BESIDE, SOUND
-from soundwright.corpus.stages.selecting import SUBSETS
+from soundwright.corpus.stages.selecting import subsets_of
 from soundwright.data.manifest_lines import MANIFEST_NAME, Header, write_clips
 
 EXPORT = "export"
 CREDITS = "credits.csv"
+CREDIT_COLUMNS = ("id", "title", "author", "licence", "licence_url", "url", "evidence")
 CARD = "README.md"
 TABLES = "data"
 
@@ -44,7 +45,10 @@ def assemble(corpus: Corpus, states: list[State], out: Path) -> Census:
         form = corpus.config.export.format
         for shard in range(len(states[-1].contents)):
             _link(place, shard, form, fresh, len(states[-1].contents))
-        census = _write_manifests(corpus, place, form, fresh)
+        # A table has all of a manifest in its columns, and no sound that a manifest could name.
+        if form != "parquet":
+            _write_manifests(corpus, place, out, fresh)
+        census = _write_credits(exported_clips(corpus, place, out), fresh / CREDITS)
         write_text(fresh / CARD, write_card(corpus.config, states, census))
         _swap(fresh, out)
     except OSError as error:
@@ -71,50 +75,45 @@ def _shard_name(shard: int) -> str:
     return f"shard-{shard:05d}.tar"
 
 
-def _write_manifests(corpus: Corpus, place: Place, form: str, folder: Path) -> Census:
-    config = corpus.config
-    census = Census()
-    facts = {"corpus": config.name, "format": form, "select": config.select.where}
-
-    def clips(subset: str | None) -> Iterator[Clip]:
-        for clip in exported_clips(corpus, place):
-            if subset is None:
-                census.add(clip)
-            elif subset not in str(clip.metadata.get(SUBSETS, "")).split():
-                continue
-            yield clip
-
-    write_clips(folder / MANIFEST_NAME, Header(facts=facts), clips(None))
-    for subset, where in config.select.subsets.items():
+def _write_manifests(corpus: Corpus, place: Place, out: Path, folder: Path) -> None:
+    """Write manifests to `folder`, which will be `out`."""
+    select, form = corpus.config.select, corpus.config.export.format
+    facts = {"corpus": corpus.config.name, "format": form, "select": select.where}
+    write_clips(folder / MANIFEST_NAME, Header(facts=facts), exported_clips(corpus, place, out))
+    for subset, where in select.subsets.items():
         told = Header(facts={**facts, "subset": subset, "where": where})
-        write_clips(folder / f"manifest-{subset}.jsonl", told, clips(subset))
-    with (folder / CREDITS).open("w", encoding="utf-8", newline="") as file:
+        every = exported_clips(corpus, place, out)
+        clips = (clip for clip in every if subset in subsets_of(clip))
+        write_clips(folder / f"manifest-{subset}.jsonl", told, clips)
+
+
+def _write_credits(clips: Iterable[Clip], path: Path) -> Census:
+    """Who is to be named for each clip; counts them on the way."""
+    census = Census()
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("id", "title", "author", "licence", "licence_url", "url", "evidence"))
-        for clip in exported_clips(corpus, place):
+        writer.writerow(CREDIT_COLUMNS)
+        for clip in clips:
+            census.add(clip)
             licence = clip.licence
             title = licence.title or clip.metadata.get("title", "")
-            writer.writerow(
-                (clip.id, title, licence.author, licence.name, licence.url, clip.source.url,
-                 licence.evidence)
-            )  # fmt: skip
+            row = (clip.id, title, licence.author, licence.name, licence.url, clip.source.url)
+            writer.writerow((*row, licence.evidence))
     return census
 
 
-def exported_clips(corpus: Corpus, place: Place) -> Iterator[Clip]:
-    """The clips of the last stage, shard by shard, located as seen from the export's folder."""
+def exported_clips(corpus: Corpus, place: Place, out: Path) -> Iterator[Clip]:
+    """The clips of the last stage, shard by shard, located as seen from the folder `out`."""
     form = corpus.config.export.format
     for shard in range(corpus.shards):
         for clip in place.folder.rows(shard, Clip):
-            yield clip.model_copy(update={"location": _located(clip.location, form, shard)})
-
-
-def _located(location: Location, form: str, shard: int) -> Location:
-    if form == "webdataset":
-        return location.model_copy(update={"path": _shard_name(shard)})
-    if form == "manifest":
-        return location.model_copy(update={"path": f"../{location.path}"})
-    return location
+            path = clip.location.path
+            if form == "webdataset":
+                path = _shard_name(shard)
+            elif form == "manifest" and not Path(path).is_absolute() and "://" not in path:
+                path = Path(os.path.relpath(corpus.root / path, out)).as_posix()
+            location = clip.location.model_copy(update={"path": path})
+            yield clip.model_copy(update={"location": location})
 
 
 def _swap(fresh: Path, out: Path) -> None:

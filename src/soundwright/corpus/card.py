@@ -10,7 +10,7 @@ import yaml
 from soundwright.core.records import Clip
 from soundwright.corpus.config import CorpusConfig
 from soundwright.corpus.layout import State
-from soundwright.corpus.stages.selecting import SUBSETS
+from soundwright.corpus.stages.selecting import subsets_of
 
 SHOWN = 30
 
@@ -34,7 +34,7 @@ class Census:
         self.licences[clip.licence.name] += 1
         self.datasets[clip.source.dataset] += 1
         self.splits[clip.split or "none"] += 1
-        self.subsets.update(str(clip.metadata.get(SUBSETS, "")).split())
+        self.subsets.update(subsets_of(clip))
         self.captioners.update({caption.model or caption.kind for caption in clip.captions})
 
     @property

@@ -16,7 +16,7 @@ from soundwright.corpus.expression_terms import Comparison, Term, Value
 
 
 @dataclass(frozen=True)
-class Failure:
+class Breach:
     """A clause that a clip fails, in the terms of `core.records.Drop`."""
 
     clause: str
@@ -43,7 +43,7 @@ class Clause:
     comparisons: tuple[Comparison, ...] = field(repr=False, compare=False)
     """The chain that it is; empty where it is something else."""
 
-    def failure(self, values: Mapping[str, Value]) -> Failure | None:
+    def breach(self, values: Mapping[str, Value]) -> Breach | None:
         """Why the clause does not hold; None where it does."""
         held = self.test(values)
         if held:
@@ -54,9 +54,9 @@ class Clause:
             reason = "missing" if lacking else "type"
         broken = next((one for one in self.comparisons if not one.test(values)), None)
         if broken is None or broken.threshold is None:
-            return Failure(self.text, reason)
+            return Breach(self.text, reason)
         value = _plain(broken.value(values))
-        return Failure(self.text, reason, value, _plain(broken.threshold))
+        return Breach(self.text, reason, value, _plain(broken.threshold))
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class Expression:
         """
         return all(clause.test(values) for clause in self.clauses)
 
-    def failures(self, values: Mapping[str, Value]) -> tuple[Failure, ...]:
+    def breaches(self, values: Mapping[str, Value]) -> tuple[Breach, ...]:
         """The clauses that do not hold, in the order of the expression."""
-        found = (clause.failure(values) for clause in self.clauses)
-        return tuple(failure for failure in found if failure is not None)
+        found = (clause.breach(values) for clause in self.clauses)
+        return tuple(breach for breach in found if breach is not None)
 
 
 def parse_expression(text: str, known: Iterable[str] | None = None) -> Expression:

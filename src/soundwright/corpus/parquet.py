@@ -9,7 +9,8 @@ from typing import Any
 
 from soundwright.core.errors import UserError
 from soundwright.core.records import Clip
-from soundwright.corpus.clip_values import clip_values
+from soundwright.corpus.clip_values import best_caption
+from soundwright.corpus.stages.selecting import subsets_of
 
 ROWS_A_GROUP = 100
 """Sound makes rows heavy: a reader holds one group at a time."""
@@ -51,7 +52,7 @@ def _row(clip: Clip, sound: bytes) -> dict[str, Any]:
     return {
         "id": clip.id,
         "audio": {"bytes": sound, "path": f"{clip.id}.flac"},
-        "caption": clip_values(clip).get("caption"),
+        "caption": best_caption(clip),
         "captions": [one.text for one in clip.captions],
         "tags": list(clip.tags),
         "duration": clip.duration,
@@ -66,7 +67,7 @@ def _row(clip: Clip, sound: bytes) -> dict[str, Any]:
         "start": clip.source.start,
         "end": clip.source.end,
         "split": clip.split,
-        "subsets": str(clip.metadata.get("subsets", "")),
+        "subsets": " ".join(subsets_of(clip)),
         "scores": json.dumps(clip.scores, sort_keys=True),
         "record": json.dumps(values, ensure_ascii=False),
     }

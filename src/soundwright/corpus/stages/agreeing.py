@@ -17,7 +17,7 @@ from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.protocols import TextAudioEncoder
 from soundwright.core.records import Clip
-from soundwright.corpus.clip_values import clip_values
+from soundwright.corpus.clip_values import best_caption
 from soundwright.corpus.failures import failure_of
 from soundwright.corpus.sounds import ClipSounds
 from soundwright.corpus.stage import Output, Stage, in_batches
@@ -54,7 +54,7 @@ class ClapSim(Stage):
         """Annotate; see `Stage`."""
         sounds = ClipSounds(self._root)
         for batch in in_batches(rows, self.config.batch_size):
-            texts = [str(clip_values(clip).get("caption") or "") for clip in batch]
+            texts = [best_caption(clip) or "" for clip in batch]
             vectors = iter(self._encoder.embed_texts([text for text in texts if text]))
             for clip, text in zip(batch, texts, strict=True):
                 if not text:

@@ -48,10 +48,10 @@ class Select(Stage):
                 Drop(
                     stage=self.name,
                     reason=one.clause,
-                    value=one.value,
+                    value=one.value if one.reason == "false" else one.reason,
                     threshold=one.threshold,
                 )
-                for one in self._where.failures(values)
+                for one in self._where.breaches(values)
             )
             if drops:
                 out.keep(clip.model_copy(update={"drops": (*clip.drops, *drops)}))
@@ -64,3 +64,8 @@ class Select(Stage):
 def is_selected(clip: Clip) -> bool:
     """Whether `select` has kept a clip."""
     return all(drop.stage != Select.name for drop in clip.drops)
+
+
+def subsets_of(clip: Clip) -> list[str]:
+    """The subsets that a kept clip belongs to."""
+    return str(clip.metadata.get(SUBSETS, "")).split()
