@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from soundwright.audio.channels import to_channels
 from soundwright.audio.containers import known_magic, missing_part
 from soundwright.audio.encoding import Bits, encode
-from soundwright.audio.resampling import resample, resampled_length
+from soundwright.audio.resampling import frames_around, resample_part, resampled_length
 from soundwright.audio.sound import Sound
 from soundwright.audio.tags import TAGS, read_info
 from soundwright.core.errors import AudioError
@@ -29,12 +29,10 @@ READABLE = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aif", ".aiff", "
 """Suffixes of files that `read` understands; it looks at the content, not at these."""
 MAX_DURATION_S = 3600.0
 BLOCK_FRAMES = 1 << 18
-CONTEXT_S = 0.05
-"""Decoded on both sides of a segment, so that resampling it equals resampling the whole."""
 MP3_SLACK_FRAMES = 2 * 1152
 """An mp3 without a gapless tag states its length in whole frames only."""
-NO_SUCH_FILE = 7
-"""libsndfile's error code."""
+UNSUPPORTED_ENCODING, NO_SUCH_FILE = 4, 7
+"""libsndfile's error codes."""
 MP3_RUNWAY_FRAMES = 16 * 1152
 MP3_FRAMES_PER_BYTE = 24
 """At the lowest bit rate of the format: more than that a file cannot hold."""
@@ -97,11 +95,50 @@ def read(
         AudioError: As in `probe`, and not-finite (NaN or infinite samples) or too-long. `start`
             at or beyond the end gives no-samples.
     """
+    with open_sound(path) as file:
+        return file.read(
+            start=start,
+            duration=duration,
+            sample_rate=sample_rate,
+            channels=channels,
+            max_duration=max_duration,
+        )
+
+
+@contextmanager
+def open_sound(path: Path | str) -> Iterator[OpenSound]:
+    """Open a sound file of which several segments shall be read.
+
+    Raises:
+        AudioError: As in `probe`.
+    """
     path = Path(path)
-    assert start >= 0, f"a start of {start} s"
-    assert duration is None or duration > 0, f"a duration of {duration} s"
     with _open(path) as file:
-        info = _info(file)
+        yield OpenSound(path, file)
+
+
+class OpenSound:
+    """A sound file that is open; made by `open_sound`."""
+
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        self._path = path
+        self._file = file
+        self.info = _info(file)
+        """What its header says."""
+
+    def read(
+        self,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        sample_rate: int | None = None,
+        channels: int | None = None,
+        max_duration: float | None = MAX_DURATION_S,
+    ) -> Sound:
+        """Read the file or a segment of it, as `read` describes it."""
+        assert start >= 0, f"a start of {start} s"
+        assert duration is None or duration > 0, f"a duration of {duration} s"
+        path, info = self._path, self.info
         rate = sample_rate or info.sample_rate
         first = round(start * rate)
         whole = resampled_length(info.frames, info.sample_rate, rate)
@@ -112,13 +149,29 @@ def read(
                 reason="no-samples",
             )
         if max_duration is not None and last - first > max_duration * rate:
-            raise AudioError(
-                f"{path} is to give {(last - first) / rate:.1f} s of sound.",
-                reason="too-long",
-                expected=f"at most {max_duration:g} s",
-                change="Ask for a segment, or raise the limit.",
-            )
-        samples = _read_span(file, path, info, first, last, rate)
+            raise too_long(path, (last - first) / rate, max_duration)
+        begin, end = frames_around(first, last, info.sample_rate, rate)
+        decoded = _decode(self._file, path, begin, min(end, info.frames))
+        samples = resample_part(decoded, first, last, info.sample_rate, rate)
+        return finite_sound(path, samples, rate, channels)
+
+
+def too_long(path: Path, duration: float, max_duration: float) -> AudioError:
+    """The error for `duration` seconds where at most `max_duration` are wanted."""
+    return AudioError(
+        f"{path} is to give {duration:.1f} s of sound.",
+        reason="too-long",
+        expected=f"at most {max_duration:g} s",
+        change="Ask for a segment, or raise the limit.",
+    )
+
+
+def finite_sound(path: Path, samples: torch.Tensor, rate: int, channels: int | None) -> Sound:
+    """Samples [C, N] of `path` as a sound with `channels`, or with those that it has.
+
+    Raises:
+        AudioError: not-finite.
+    """
     if not bool(torch.isfinite(samples).all()):
         raise AudioError(f"{path} holds samples that are not finite.", reason="not-finite")
     return Sound(samples if channels is None else to_channels(samples, channels), rate)
@@ -172,9 +225,10 @@ def _open(path: Path) -> Iterator[soundfile.SoundFile]:
             cut = known_magic(stream.read(12))
         # libsndfile says of an mp3 without frames that there is no such file; there is one here.
         what = "nothing in it is sound." if error.code == NO_SUCH_FILE else error.error_string
+        reason = "truncated" if cut else "not-audio"
         raise AudioError(
             f"{path} cannot be decoded: {what}",
-            reason="truncated" if cut else "not-audio",
+            reason="unsupported" if error.code == UNSUPPORTED_ENCODING else reason,
             expected="a whole sound file (wav, flac, ogg, mp3 ...)",
         ) from error
     with file:
@@ -210,23 +264,6 @@ def _truncated(path: Path, missing: str) -> AudioError:
 
 def _info(file: soundfile.SoundFile) -> SoundInfo:
     return SoundInfo(file.frames, file.samplerate, file.channels, file.format, file.subtype)
-
-
-def _read_span(
-    file: soundfile.SoundFile, path: Path, info: SoundInfo, first: int, last: int, rate: int
-) -> torch.Tensor:
-    """Samples `first` to `last`, counted at `rate`, as [C, last - first] float32."""
-    if rate == info.sample_rate:
-        return _decode(file, path, first, last)
-    # The segment begins where a sample of both rates falls on the same moment, so that the
-    # resampler sees the phases that it would see in the whole file.
-    common = np.gcd(rate, info.sample_rate)
-    unit, unit_out = info.sample_rate // common, rate // common
-    margin = -(-int(CONTEXT_S * info.sample_rate) // unit)
-    begin = max(0, first // unit_out - margin)
-    end = min(info.frames, (-(-last // unit_out) + margin) * unit)
-    samples = resample(_decode(file, path, begin * unit, end), info.sample_rate, rate)
-    return samples[:, first - begin * unit_out : last - begin * unit_out]
 
 
 def _decode(file: soundfile.SoundFile, path: Path, first: int, last: int) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import soxr
 import torch
@@ -11,6 +13,8 @@ from torch.nn.functional import pad
 QUALITY = "HQ"
 FLUSH_S = 0.02
 """Silence appended before resampling, so that the last output samples exist."""
+CONTEXT_S = 0.05
+"""Needed on both sides of a part, so that resampling it equals resampling the whole."""
 
 
 def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
@@ -44,3 +48,41 @@ def resample(samples: Tensor, from_rate: int, to_rate: int) -> Tensor:
         for row in signals.cpu().to(torch.float32).numpy()
     ]
     return torch.from_numpy(np.stack(rows)).reshape(*samples.shape[:-1], length).to(samples)
+
+
+def frames_around(first: int, last: int, from_rate: int, to_rate: int) -> tuple[int, int]:
+    """The input frames from which output samples `first` to `last` follow as from the whole.
+
+    They begin where a sample of both rates falls on the same moment, so that the resampler sees
+    the phases that it would see in the whole signal.
+
+    Returns:
+        The first frame and the one after the last, which may lie beyond the end of the signal.
+    """
+    if from_rate == to_rate:
+        return first, last
+    unit, unit_out = _common_units(from_rate, to_rate)
+    margin = -(-int(CONTEXT_S * from_rate) // unit)
+    return max(0, first // unit_out - margin) * unit, (-(-last // unit_out) + margin) * unit
+
+
+def resample_part(samples: Tensor, first: int, last: int, from_rate: int, to_rate: int) -> Tensor:
+    """Output samples `first` to `last` of a signal of which `frames_around` them is given.
+
+    Args:
+        samples: [..., N] float, from the frame that `frames_around` gives.
+        first: Counted at `to_rate` from the start of the whole signal.
+        last: The one after the last; fewer come back where the signal ends before.
+        from_rate: Samples a second of the input.
+        to_rate: Samples a second of the output.
+    """
+    begin, _ = frames_around(first, last, from_rate, to_rate)
+    unit, unit_out = _common_units(from_rate, to_rate)
+    begin_out = begin // unit * unit_out
+    return resample(samples, from_rate, to_rate)[..., first - begin_out : last - begin_out]
+
+
+def _common_units(from_rate: int, to_rate: int) -> tuple[int, int]:
+    """Samples of both rates between two moments on which both have a sample."""
+    common = math.gcd(from_rate, to_rate)
+    return from_rate // common, to_rate // common

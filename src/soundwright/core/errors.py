@@ -42,7 +42,7 @@ class AudioError(UserError):
     Args:
         problem: As in `UserError`.
         reason: One of missing, empty, not-audio, truncated, no-samples, not-finite, too-long,
-            unsupported.
+            unsupported; of a video also no-audio-stream.
         expected: As in `UserError`.
         change: As in `UserError`.
     """
