@@ -60,7 +60,7 @@ def find_events(
         end: Of the sound, in seconds.
     """
     if onset is None:
-        spans = _joined(_stretches(activity, rule, frame_rate), rule.gap)
+        spans = join_spans(find_stretches(activity, rule.activity, frame_rate), rule.gap)
         spans = [(a, b) for a, b in spans if b - a >= rule.shortest]
     else:
         starts = find_peaks(onset, rule, frame_rate)
@@ -113,6 +113,29 @@ def drop_twins(onsets: Mapping[str, Tensor], rule: EventRule, frame_rate: float)
     return kept
 
 
+def find_stretches(
+    activity: Tensor, threshold: float, frame_rate: float
+) -> list[tuple[float, float]]:
+    """Seconds of the stretches in which [F] probabilities reach the threshold, in order."""
+    edges = pad((activity >= threshold).int(), (1, 1)).diff()
+    places = edges.nonzero()[:, 0].tolist()
+    return [
+        (first / frame_rate, last / frame_rate)
+        for first, last in zip(places[::2], places[1::2], strict=True)
+    ]
+
+
+def join_spans(spans: Sequence[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
+    """Spans in order, with those made one that overlap or have less than `gap` between them."""
+    joined: list[tuple[float, float]] = []
+    for first, last in spans:
+        if joined and first - joined[-1][1] < gap:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
+
+
 def _share_together(one: Sequence[float], other: Sequence[float], apart: float) -> float:
     """The share of the seconds in `one` that lie at most `apart` from some in `other`."""
     near = [min(abs(at - there) for there in other) <= apart + ROUNDING_S for at in one]
@@ -131,22 +154,3 @@ def _until(
     while length < len(sounds) and sounds[length]:
         length += 1
     return min((first + length) / frame_rate, limit)
-
-
-def _stretches(activity: Tensor, rule: EventRule, frame_rate: float) -> list[tuple[float, float]]:
-    edges = pad((activity >= rule.activity).int(), (1, 1)).diff()
-    places = edges.nonzero()[:, 0].tolist()
-    return [
-        (first / frame_rate, last / frame_rate)
-        for first, last in zip(places[::2], places[1::2], strict=True)
-    ]
-
-
-def _joined(spans: list[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
-    joined: list[tuple[float, float]] = []
-    for first, last in spans:
-        if joined and first - joined[-1][1] < gap:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined
