@@ -39,7 +39,8 @@ def test_ray_gives_the_same_bytes_and_finds_poison(tmp_path, monkeypatch):
     assert failed["tag"] == 2
 
 
-def test_a_cluster_that_is_not_there_is_told():
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere"])
+def test_a_cluster_that_is_not_there_is_told(address):
     pytest.importorskip("ray", reason="needs the package ray")
     with pytest.raises(UserError, match="cannot be reached"):
-        RayExecutor("127.0.0.1:1")
+        RayExecutor(address)

@@ -279,7 +279,7 @@ class Shareable(Protocol):
 
 
 class Captioner(Protocol):
-    """Something that tells what is heard. Users: later the corpus builder."""
+    """Something that tells what is heard. Users: the corpus builder."""
 
     @property
     def name(self) -> str:
@@ -337,7 +337,7 @@ class Encoded:
 
 @runtime_checkable
 class AudioEncoder(Protocol):
-    """A frozen network that describes sounds. Users: evaluation, later preference and corpus.
+    """A frozen network that describes sounds. Users: evaluation, corpus, later preference.
 
     What it says of a sound depends on that sound alone, not on its batch mates.
     """

@@ -6,11 +6,15 @@ machines have to see under the same path.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from soundwright.core.errors import UserError
 from soundwright.corpus.work import Lost, Outcome, Task, run_task
+
+ANSWER_S = 10.0
 
 
 class RayExecutor:
@@ -91,6 +95,7 @@ def _connect(address: str, workers: int | None) -> Any:
         ) from error
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
+        _knock(address)
         if address == "local":
             ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
         else:
@@ -101,3 +106,17 @@ def _connect(address: str, workers: int | None) -> Any:
             expected="the address of a running cluster, auto, or local",
         ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Make sure that somebody answers: Ray itself waits for minutes, and then ends the process.
+
+    Raises:
+        OSError: Nobody does.
+        ValueError: It is no address.
+    """
+    if address not in ("local", "auto"):
+        place = urlsplit(address if "://" in address else f"ray://{address}")
+        if place.hostname is None or place.port is None:
+            raise ValueError("it names no host and port")
+        socket.create_connection((place.hostname, place.port), timeout=ANSWER_S).close()
