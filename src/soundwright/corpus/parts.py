@@ -28,7 +28,7 @@ from soundwright.corpus.failures import Failure
 from soundwright.corpus.records import Media
 from soundwright.corpus.stage import Output
 
-Row = TypeVar("Row", Media, Clip)
+Row = TypeVar("Row", bound=Media | Clip)
 
 ROWS, ERRORS, SOUND, BESIDE, RECEIPT = ".jsonl.gz", ".errors.jsonl", ".tar", ".bin", ".ok"
 TEMPORARY = ".tmp"
