@@ -5,17 +5,13 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from filling import fill, fill_tensor, uniform, waveform
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrainedTokenizerFast
+from filling import fill, uniform, waveform
+from small_clap import extractor, save_small, tokenizer
 
 from soundwright.audio.mel import LogMel
 from soundwright.core.errors import AudioError, CheckpointError, MissingWeightsError, UserError
 from soundwright.core.protocols import TextAudioEncoder
-from soundwright.core.seeding import initialising, numpy_stream
+from soundwright.core.seeding import numpy_stream
 from soundwright.scorers.clap import Clap, ClapListening, front_end, load_clap
 from soundwright.scorers.clap_weights import LAION_FILES, find_clap
 
@@ -130,31 +126,6 @@ def laion_state(*, fusion: bool) -> dict[str, torch.Tensor]:
     return fill(state)
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """Splits at blanks; "w5" is token 5. Special tokens and padding are RoBERTa's."""
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    vocabulary = {
-        word: row for row, word in enumerate([*special, *(f"w{n}" for n in range(4, 120))])
-    }
-    model = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    model.pre_tokenizer = Whitespace()
-    model.post_processor = TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=model,
-        bos_token="<s>",
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-    )
-
-
-def extractor(*, fusion: bool) -> ClapFeatureExtractor:
-    truncation = "fusion" if fusion else "rand_trunc"
-    return ClapFeatureExtractor(frequency_min=50, frequency_max=14000, truncation=truncation)
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "fusion"])
 def laion(request, tmp_path_factory):
     """A checkpoint as LAION's training saved them, its tokenizer beside it."""
@@ -169,34 +140,9 @@ def laion(request, tmp_path_factory):
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "fusion"])
 def folder(request, tmp_path_factory):
     """A folder as transformers saves them, with random weights."""
-    fusion = request.param
-    config = ClapConfig(
-        projection_dim=24,
-        text_config={
-            "vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "intermediate_size": 48, "max_position_embeddings": 90,
-        },
-        audio_config={
-            "patch_embeds_hidden_size": 8, "hidden_size": 64, "depths": [1, 2, 1, 1],
-            "num_attention_heads": [1, 2, 2, 4], "enable_fusion": fusion,
-            "fusion_type": "aff_2d" if fusion else None,
-        },
-    )  # fmt: skip
-    with initialising(0, "clap"):
-        model = ClapModel(config)
-    model.load_state_dict(
-        {
-            name: fill_tensor(name, value)
-            if value.is_floating_point() and "projection" in name
-            else value
-            for name, value in model.state_dict().items()
-        }
-    )
     folder = tmp_path_factory.mktemp("clap") / "clap-small"
-    model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    extractor(fusion=fusion).save_pretrained(folder)
-    return folder, fusion
+    save_small(folder, fusion=request.param)
+    return folder, request.param
 
 
 def load(place, *, batch_size=1, **listening) -> Clap:
