@@ -179,6 +179,20 @@ def test_esc10_gets_sentences_folds_and_terms(command, tmp_path):
     assert any("dog" in caption.text for caption in clip.captions)
 
 
+def test_a_published_data_set_is_imported_with_its_table_elsewhere(command, tmp_path):
+    write(tmp_path / "sounds" / "07076051.wav", Sound(torch.rand(1, 8000) - 0.5, 8000))
+    columns = "location,description,secs,category,CDNumber,CDName,tracknum"
+    table = tmp_path / "BBCSoundEffects.csv"
+    table.write_text(f"{columns}\n07076051.wav,An engine,1,Engines: Petrol,EC1,Engines,4\n")
+    result = command(
+        *("data", "import", "sounds", "--layout", "bbc", "--captions", table, "--out", "bbc")
+    )
+    assert result.exit_code == 0, result.stderr
+    (clip,) = read_manifest(tmp_path / "bbc").clips
+    assert (clip.captions[0].text, clip.licence.name) == ("An engine", "RemArc")
+    assert clip.location.path == (tmp_path / "sounds" / "07076051.wav").resolve().as_posix()
+
+
 def test_scenes_are_made_counted_checked_and_packed(command, tmp_path):
     made = command(
         *("data", "synth", "--clips", 4, "--seed", 3, "--out", "scenes"),

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from soundwright.data.importers.reports import Imported
 from soundwright.data.importers.video_spans import VideoSpan, import_spans
 
 DATASET = "autorecap"
-SUFFIXES = (".json", ".jsonl", ".txt")
+SUFFIXES = (".json", ".jsonl")
+JUDGED = 100
+"""A file whose first so many intervals are all faults is no manifest."""
 EXPECTED = (
     'a manifest with a line for each video: {"<youtube id>": {"intervals": [{"start": ..., '
     '"end": ..., "text": ..., "CLAP_SIM": ...}]}},'
@@ -58,7 +61,7 @@ def import_autorecap(
     Args:
         folder: The audio files, named as `import_spans` says, with whole videos as `<video>`, or
             `<video>_<number>` with three digits, as the authors' downloader does.
-        table: The manifest; None takes the only .json, .jsonl or .txt file in the folder.
+        table: The manifest; None takes the only .json or .jsonl file in the folder.
         strict: Stop where an interval has no audio, a line or a file is bad.
         workers: Threads that decode.
 
@@ -69,9 +72,8 @@ def import_autorecap(
         UserError: No manifest, or no audio that belongs to it.
     """
     path = _only_manifest(Path(folder)) if table is None else Path(table)
-    spans = (one if isinstance(one, Skip) else _span(one) for one in scan_intervals(path))
     return import_spans(
-        spans,
+        _read_spans(path),
         folder,
         dataset=DATASET,
         licence=LICENCE,
@@ -149,6 +151,17 @@ def _read_interval(where: str, video: str, number: int, values: Any) -> Interval
         text="" if text is None else str(text),
         clap=None if clap is None else float(clap),
     )
+
+
+def _read_spans(path: Path) -> Iterator[VideoSpan | Skip]:
+    rest = scan_intervals(path)
+    first = list(islice(rest, JUDGED))
+    faults = [one for one in first if isinstance(one, Skip)]
+    if len(faults) == len(first):
+        detail = f"{faults[0].item}: {faults[0].detail}" if faults else "it has no lines"
+        raise UserError(f"{path} is no manifest of AutoReCap: {detail}.", expected=EXPECTED)
+    for one in chain(first, rest):
+        yield _span(one) if isinstance(one, Interval) else one
 
 
 def _span(interval: Interval) -> VideoSpan:

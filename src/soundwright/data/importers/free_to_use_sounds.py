@@ -66,11 +66,15 @@ def import_free_to_use_sounds(
 
 
 def describe_file_name(stem: str) -> str:
-    """What a file is named after: its name without the vendor's, track and take numbers."""
+    """What a file is named after: its name without the vendor's, track and take numbers.
+
+    Empty where that leaves no word.
+    """
     words = VENDOR.sub(" ", stem.replace("_", " "))
     parts = (" ".join(part.split()) for part in words.split(" - "))
     text = " ".join(part for part in parts if part)
-    return NUMBERING.sub("", text).strip(" -")
+    text = NUMBERING.sub("", text).strip(" -")
+    return text if any(letter.isalpha() for letter in text) else ""
 
 
 def _read_sheet(sheet: Table, files: AudioFiles) -> Iterator[Draft | Skip]:

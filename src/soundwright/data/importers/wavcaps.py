@@ -60,12 +60,9 @@ def import_wavcaps(
     """
     files = AudioFiles(folder)
     root = _find_root(files.folder)
+    sources = _find_sources(root, files.folder)
     avoid = _read_blacklists(root / "blacklist", blacklists)
-    found = (
-        clip
-        for path in _find_sources(root, files.folder)
-        for clip in _read_source(path, files, avoid)
-    )
+    found = (clip for path in sources for clip in _read_source(path, files, avoid))
     facts = {"importer": "wavcaps", "dataset": "wavcaps", "blacklists": list(blacklists)}
     return gather(found, folder, facts=facts, strict=strict, workers=workers)
 
