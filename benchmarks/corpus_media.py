@@ -12,6 +12,7 @@ says when there really is speech. The same seed gives the same files.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from espeak import speak
 
+from espeak import VOICES, speak
 from soundwright.audio.files import write
 from soundwright.audio.loudness import rms_db
 from soundwright.audio.resampling import resample
@@ -41,7 +42,8 @@ SPEECH_DB = -23.0
 BED_DB = (-45.0, -30.0)
 """Level of the sound below speech, where there is any."""
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-us+f3", "en-gb+f2", "en-us+m4")
+SENTENCES = 240
+"""Different ones; each has a voice, speed and pitch of its own."""
 SUBJECTS = ("this old engine", "the river behind me", "our dog", "that bird", "the weather today",
             "the little mill", "everyone here", "the road to town")  # fmt: skip
 VERBS = ("sounds quite different", "was recorded last winter", "will start in a moment",
@@ -138,12 +140,8 @@ def talk(corpus: Manifest, rng: np.random.Generator) -> tuple[np.ndarray, list[t
     parts: list[np.ndarray] = []
     spans: list[tuple[str, Span]] = []
     begin = 0.0
-    voice = VOICES[int(rng.integers(len(VOICES)))]
     for _ in range(int(rng.integers(1, 4))):
-        text = " ".join(str(rng.choice(part)) for part in (SUBJECTS, VERBS)) + str(
-            rng.choice(ENDINGS)
-        )
-        samples = spoken(text, voice, int(rng.integers(130, 210)), int(rng.integers(30, 70)))
+        text, samples = spoken(int(rng.integers(SENTENCES)))
         pause = round(float(rng.uniform(0.15, 0.6)) * RATE)
         spans.append((text, (begin, begin + len(samples) / RATE)))
         parts += [samples, np.zeros(pause, np.float32)]
@@ -155,13 +153,17 @@ def talk(corpus: Manifest, rng: np.random.Generator) -> tuple[np.ndarray, list[t
     return whole, spans
 
 
-def spoken(text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
-    """A sentence without the silence around it, at the level of speech."""
-    sound = speak(text, voice=voice, rate=rate, pitch=pitch)
+@functools.cache
+def spoken(number: int) -> tuple[str, np.ndarray]:
+    """Sentence `number` and its sound, without the silence around it, at the level of speech."""
+    rng = numpy_stream(0, "sentence", number)
+    text = " ".join(str(rng.choice(part)) for part in (SUBJECTS, VERBS)) + str(rng.choice(ENDINGS))
+    voice = VOICES[int(rng.integers(len(VOICES)))]
+    sound = speak(text, voice, int(rng.integers(130, 210)), int(rng.integers(30, 70)))
     samples = resample(sound.samples, sound.sample_rate, RATE)[0].numpy()
     heard = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
     samples = samples[heard[0] : heard[-1] + 1]
-    return (samples * 10 ** ((SPEECH_DB - level_db(samples)) / 20)).astype(np.float32)
+    return text, (samples * 10 ** ((SPEECH_DB - level_db(samples)) / 20)).astype(np.float32)
 
 
 def level_db(samples: np.ndarray) -> float:

@@ -25,9 +25,12 @@ from typing import Any
 import yaml
 
 from corpus_media import Span, make_media
+from soundwright.core.config import merge, parse_override
 from soundwright.core.files import write_json, write_text
 from soundwright.core.records import Clip
+from soundwright.corpus.clip_values import clip_values
 from soundwright.corpus.config import read_corpus_config
+from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.layout import Corpus, State
 from soundwright.evaluation.statistics.proportions import wilson_interval
 
@@ -79,8 +82,6 @@ def write_config(options: argparse.Namespace) -> Path:
         "caption": {"model": options.captioner},
     }
     for text in options.set:
-        from soundwright.core.config import merge, parse_override
-
         values = merge(values, parse_override(text))
     write_text(config, yaml.safe_dump(values, sort_keys=False))
     return config
@@ -105,9 +106,6 @@ def rows(state: State) -> Iterator[Clip]:
 
 def voiceless(clips: Iterable[Clip], corpus: Corpus) -> Iterator[Clip]:
     """Those in which the clause of the selection about speech finds none."""
-    from soundwright.corpus.clip_values import clip_values
-from soundwright.corpus.expressions import parse_expression
-
     clauses = [
         one for one in parse_expression(corpus.config.select.where).clauses if "speech" in one.text
     ]
