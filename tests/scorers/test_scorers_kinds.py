@@ -16,7 +16,7 @@ from soundwright.scorers.clap import Clap, load_clap
 from soundwright.scorers.kinds import KindConfig, KindScorer
 from soundwright.scorers.matching import Matcher, matcher_folder
 
-KINDS = {"kind/speech", "kind/music", "kind/other"}
+KINDS = {"kind_speech", "kind_music", "kind_other"}
 
 
 class Plane:
@@ -60,15 +60,15 @@ def test_a_kind_is_as_likely_as_the_mean_of_its_descriptions() -> None:
     right, up = scorer.score([torch.tensor([0.3, 0.0]), torch.tensor([0.0, 0.2])], 8000)
     speech = (exp(2) + exp(-2)) / 2
     assert right == {
-        "kind/speech": pytest.approx(speech / (speech + 2)),
-        "kind/music": pytest.approx(1 / (speech + 2)),
-        "kind/other": pytest.approx(1 / (speech + 2)),
+        "kind_speech": pytest.approx(speech / (speech + 2)),
+        "kind_music": pytest.approx(1 / (speech + 2)),
+        "kind_other": pytest.approx(1 / (speech + 2)),
     }
     total = exp(2) + 1 + exp(-2)
     assert up == {
-        "kind/speech": pytest.approx(1 / total),
-        "kind/music": pytest.approx(exp(2) / total),
-        "kind/other": pytest.approx(exp(-2) / total),
+        "kind_speech": pytest.approx(1 / total),
+        "kind_music": pytest.approx(exp(2) / total),
+        "kind_other": pytest.approx(exp(-2) / total),
     }
 
 
@@ -81,7 +81,7 @@ def test_scores_sum_to_one_and_do_not_depend_on_others(encoder: str, request) ->
         assert scores.keys() == KINDS
         assert sum(scores.values()) == pytest.approx(1)
         assert scorer.score([sound], 16000) == [scores]
-    assert len({scores["kind/music"] for scores in together}) == 3
+    assert len({scores["kind_music"] for scores in together}) == 3
     assert scorer.score([], 16000) == []
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from soundwright.core.config import Config, compose
 from soundwright.core.errors import ConfigError, UserError, nearest
 from soundwright.corpus.duplicates import DuplicateConfig
-from soundwright.corpus.fetching import FetchConfig
+from soundwright.corpus.fetching import FetchPolicy
 from soundwright.corpus.fingerprints import FingerprintConfig
 from soundwright.corpus.gaps import GapConfig
 from soundwright.corpus.ingest import IngestConfig
@@ -55,7 +55,7 @@ class CorpusConfig(Config):
     ingest: IngestConfig = IngestConfig()
     transcripts: TranscriptsConfig | None = None
     gaps: GapConfig = GapConfig()
-    fetch: FetchConfig | None = None
+    fetch: FetchPolicy | None = None
     decode: DecodeConfig = DecodeConfig()
     probe: ProbeConfig | None = ProbeConfig()
     fingerprint: FingerprintConfig | None = None

@@ -88,6 +88,11 @@ class KindScorer:
         settings = hash_bytes(self.config.model_dump_json().encode())[:16]
         return f"kinds/{self._encoder.identity}/{settings}/{REVISION}"
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return tuple(f"kind_{kind}" for kind in self._prompts)
+
     def score(
         self,
         waveforms: Sequence[Tensor],
@@ -102,7 +107,7 @@ class KindScorer:
             texts: Not used.
 
         Returns:
-            For each sound `kind/speech`, `kind/music` and `kind/other`, which sum to 1; NaN where
+            For each sound `kind_speech`, `kind_music` and `kind_other`, which sum to 1; NaN where
             the sound is too short for the encoder.
 
         Raises:
@@ -120,7 +125,7 @@ class KindScorer:
         evidence = (self._descriptions @ vector.double()) / self.config.temperature
         parts = evidence.split([len(prompts) for prompts in self._prompts.values()])
         likely = torch.stack([part.logsumexp(0) - math.log(len(part)) for part in parts]).softmax(0)
-        return {f"kind/{kind}": p for kind, p in zip(self._prompts, likely.tolist(), strict=True)}
+        return {f"kind_{kind}": p for kind, p in zip(self._prompts, likely.tolist(), strict=True)}
 
     @cached_property
     def _descriptions(self) -> Tensor:

@@ -96,6 +96,11 @@ class SpeechDetector:
         return f"{self.name}/{hash_bytes(self.config.model_dump_json().encode())[:16]}/{REVISION}"
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return ("speech", "speech_seconds", "speech_peak")
+
+    @property
     def frame_rate(self) -> float:
         """Frames a second."""
         return SAMPLE_RATE / self._frame

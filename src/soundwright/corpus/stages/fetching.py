@@ -8,7 +8,8 @@ from pathlib import Path
 from soundwright.core.errors import UserError
 from soundwright.core.records import Location
 from soundwright.corpus.failures import Failure, failure_of
-from soundwright.corpus.fetching import FetchConfig, fetch
+from soundwright.corpus.fetching import FetchPolicy, fetch
+from soundwright.corpus.inputs.files import show_path
 from soundwright.corpus.records import Media
 from soundwright.corpus.stage import Output, Stage
 
@@ -22,7 +23,7 @@ class Fetch(Stage):
     reads = Media
     writes = Media
 
-    def __init__(self, config: FetchConfig, root: Path) -> None:
+    def __init__(self, config: FetchPolicy, root: Path) -> None:
         self.config, self._root = config, root
 
     def process(self, rows: Iterator[Media], out: Output) -> None:
@@ -47,5 +48,5 @@ class Fetch(Stage):
             except UserError as error:
                 out.fail(failure_of(error, media.id, self.name))
                 continue
-            location = Location(path=f"{FOLDER}/{path.name}", start=media.source.start)
+            location = Location(path=show_path(path, self._root), start=media.source.start)
             out.keep(media.model_copy(update={"location": location}))

@@ -9,7 +9,7 @@ from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.records import Clip
 from soundwright.corpus.failures import failure_of
-from soundwright.corpus.probing import probe_sound
+from soundwright.corpus.probing import SCORES, probe_sound
 from soundwright.corpus.sounds import ClipSounds
 from soundwright.corpus.stage import Output, Stage
 
@@ -25,6 +25,10 @@ class Probe(Stage):
 
     def __init__(self, config: ProbeConfig, root: Path) -> None:
         self.config, self._root = config, root
+
+    def scores(self) -> tuple[str, ...]:
+        """Those of `probe_sound`."""
+        return SCORES
 
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate; see `Stage`."""

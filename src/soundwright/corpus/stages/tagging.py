@@ -55,6 +55,7 @@ class Tag(Stage):
         """Of all scorers that say what they tell."""
         names: list[str] = []
         for scorer in self._scorers:
+            # Taggers' labels may be of several words; plugins need not tell.
             told = getattr(scorer, "numbers", None)
             if told is None:
                 return None
