@@ -113,10 +113,10 @@ def find_duplicates(
     report.same_samples = int(verdict.is_dropped.sum())
     try:
         landmarks = roster.landmarks(~verdict.is_dropped)
-        size = {"limit": config.memory_rows, "folder": scratch}
-        by_hash = sort_rows(landmarks, keys=HASHES, **size)
+        limit = config.memory_rows
+        by_hash = sort_rows(landmarks, scratch, keys=HASHES, limit=limit)
         pairs = _pair_clips(by_hash, config.partners, report)
-        for piece in sort_rows(pairs, keys=range(len(roster.ids)), **size):
+        for piece in sort_rows(pairs, scratch, keys=range(len(roster.ids)), limit=limit):
             report.compared += verdict.judge_sounds(piece)
     except OSError as error:
         raise disk_error(scratch or Path("temporary folder"), error) from error

@@ -8,7 +8,9 @@ brings any two of a million clips together; those of triples have about 25, and 
 leaves a quarter to a half of them. The peaks of noise stand where chance put them: two recordings
 of rain share none, a recording and its copy most.
 
-Not robust to changes of speed or pitch: those move every peak.
+Not robust to changes of speed or pitch: those move every peak. Nor is a sound of less than half a
+second found within a longer one: nearly all its peaks stand by its edges, where the surroundings
+decide which cell is the highest.
 """
 
 from __future__ import annotations

@@ -27,12 +27,15 @@ def unpack(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return (rows >> np.uint64(32)).astype(np.int64), (rows & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def sort_rows(pieces: Iterable[Rows], folder: Path, *, keys: range, limit: int) -> Iterator[Rows]:
+def sort_rows(
+    pieces: Iterable[Rows], folder: Path | None, *, keys: range, limit: int
+) -> Iterator[Rows]:
     """Sort rows that come in pieces of any size, through files in `folder`.
 
     Args:
         pieces: Rows whose keys lie in `keys`.
-        folder: For temporary files, about as large as all rows; they are gone afterwards.
+        folder: For temporary files, about as large as all rows, which are gone afterwards; None is
+            the system's.
         keys: The range of keys, over which rows should be spread evenly.
         limit: Rows that may be in memory at a time.
 
@@ -41,7 +44,7 @@ def sort_rows(pieces: Iterable[Rows], folder: Path, *, keys: range, limit: int) 
         rows of a key are never divided.
     """
     with TemporaryDirectory(dir=folder, prefix="bucket-") as name:
-        step = -(-len(keys) // BUCKETS)
+        step = max(1, -(-len(keys) // BUCKETS))
         ranges = [keys[begin : begin + step] for begin in range(0, len(keys), step)]
         paths = [Path(name) / str(number) for number in range(len(ranges))]
         _scatter(pieces, paths, keys.start, step)
