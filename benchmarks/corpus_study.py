@@ -18,23 +18,24 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from corpus_media import Span, make_media
 from soundwright.core.config import merge, parse_override
 from soundwright.core.files import write_json, write_text
 from soundwright.core.records import Clip
+from soundwright.core.seeding import numpy_stream
 from soundwright.corpus.clip_values import clip_values
 from soundwright.corpus.config import read_corpus_config
 from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.layout import Corpus, State
-from soundwright.evaluation.statistics.proportions import wilson_interval
 
-VOICE = "tag"
+DRAWS = 2000
 
 
 def main() -> None:
@@ -117,33 +118,44 @@ def voiceless(clips: Iterable[Clip], corpus: Corpus) -> Iterator[Clip]:
 
 def measure(clips: Iterable[Clip], truth: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Speech in the clips, and the ambient time that they hold of all there is."""
-    spans: dict[str, list[Span]] = {}
+    names = {name: row for row, name in enumerate(truth)}
+    seconds = np.zeros((len(names), 3))
+    count = with_speech = 0
     for clip in clips:
         assert clip.source.end is not None, "pieces have ends"
-        spans.setdefault(clip.source.item, []).append((clip.source.start, clip.source.end))
-    kept = speech = with_speech = 0.0
-    count = 0
-    for item, pieces in spans.items():
-        said = [(start, end) for start, end in truth[item]["speech"]]
-        for piece in pieces:
-            heard = overlap(piece, said)
-            kept += piece[1] - piece[0]
-            speech += heard
-            with_speech += heard > 0
-            count += 1
-    ambient = sum(
-        one["duration"] - sum(end - start for start, end in one["speech"]) for one in truth.values()
-    )
-    low, high = wilson_interval(round(with_speech), max(count, 1))
+        row = names[clip.source.item]
+        piece = (clip.source.start, clip.source.end)
+        heard = overlap(piece, truth[clip.source.item]["speech"])
+        seconds[row, 0] += heard
+        seconds[row, 1] += piece[1] - piece[0]
+        count += 1
+        with_speech += heard > 0
+    for name, row in names.items():
+        said = sum(end - start for start, end in truth[name]["speech"])
+        seconds[row, 2] = truth[name]["duration"] - said
+    speech, kept, ambient = seconds.sum(0)
     return {
         "clips": count,
-        "seconds": round(kept, 2),
-        "speech_seconds": round(speech, 2),
-        "speech_share": speech / kept if kept else 0.0,
-        "clips_with_speech": [with_speech / max(count, 1), low, high],
-        "ambient_seconds": round(ambient, 2),
-        "ambient_kept": (kept - speech) / ambient,
+        "clips_with_speech": with_speech,
+        "seconds": round(float(kept), 2),
+        "speech_seconds": round(float(speech), 2),
+        "ambient_seconds": round(float(ambient), 2),
+        **interval("speech_share", seconds, lambda sums: sums[0] / max(sums[1], 1e-9)),
+        **interval("ambient_kept", seconds, lambda sums: (sums[1] - sums[0]) / sums[2]),
     }
+
+
+def interval(
+    name: str, seconds: np.ndarray, share: Callable[[np.ndarray], float]
+) -> dict[str, Any]:
+    """A share of the sums, and its interval of 95 % by a bootstrap over files."""
+    rng = numpy_stream(0, "corpus study")
+    drawn = [
+        share(seconds[rng.integers(len(seconds), size=len(seconds))].sum(0)) for _ in range(DRAWS)
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    found = float(share(seconds.sum(0)))
+    return {name: round(found, 5), f"{name}_95": [round(float(low), 5), round(float(high), 5)]}
 
 
 def overlap(piece: Span, spans: Iterable[Span]) -> float:
