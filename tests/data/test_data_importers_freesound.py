@@ -88,6 +88,8 @@ def test_files_of_one_name_are_told_apart_by_their_split(clotho, sound_file):
     sound_file("clotho/evaluation/Distorted AM Radio noise.wav", seed=5)
     (clip, *_) = import_clotho(clotho).manifest.clips
     assert clip.location.path == "development/Distorted AM Radio noise.wav"
+    (clotho / "development" / "Distorted AM Radio noise.wav").unlink()
+    assert import_clotho(clotho).report.reasons == {"missing": 2}
 
 
 def test_clotho_with_its_tables_in_a_folder_of_their_own(clotho):

@@ -193,6 +193,18 @@ def test_a_file_of_the_whole_video_is_cut_only_where_it_is_one(tmp_path, sound_f
     assert (exact.location.path, exact.location.start) == ("abc_0.1.wav", 0)
 
 
+def test_whole_seconds_do_not_stand_for_fractions(tmp_path, sound_file):
+    sound_file("audio/abc_000012.wav")
+    sound_file("audio/abc_12.5_22.5.wav", seed=1)
+    spans = [VideoSpan(where="1", video="abc", start=at, end=at + 10) for at in (12, 12.4, 12.5)]
+    options = {"dataset": "d", "licence": Licence(name="CC0")}
+    imported = import_spans(spans, tmp_path / "audio", **options)
+    assert {clip.source.start: clip.location.path for clip in imported.manifest.clips} == {
+        12: "abc_000012.wav",
+        12.5: "abc_12.5_22.5.wav",
+    }
+
+
 def test_very_many_missing_spans_are_counted(tmp_path, sound_file, monkeypatch):
     monkeypatch.setattr(video_spans, "NAMED", 2)
     sound_file("audio/v7.wav")

@@ -147,6 +147,14 @@ def test_what_blacklists_name_is_left_out_by_name(wavcaps):
         import_wavcaps(wavcaps, blacklists=["blacklist_exclude_test"])
 
 
+def test_a_file_of_another_source_is_not_taken_for_a_missing_one(wavcaps):
+    (wavcaps / "Zip_files" / "FreeSound_flac" / "2219.flac").unlink()
+    imported = import_wavcaps(wavcaps, blacklists=["blacklist_exclude_test_ac"])
+    assert "SoundBible/2219" in by_item(imported)
+    assert "FreeSound/2219" not in by_item(imported)
+    assert imported.report.reasons["missing"] == 2
+
+
 def test_without_its_blacklists_nothing_is_imported_unasked(wavcaps):
     for path in (wavcaps / "json_files" / "blacklist").iterdir():
         path.unlink()

@@ -121,8 +121,9 @@ def _describe_class(label: str) -> tuple[Caption, ...]:
 
 
 def _say_skipped(report: ImportReport, out: Path) -> None:
-    for skip in report.skipped[:SHOWN]:
+    shown = report.skipped[:SHOWN]
+    for skip in shown:
         note(f"skipped ({skip.reason}) {skip.item}: {skip.detail}".rstrip(": "))
-    if report.left_out > SHOWN:
-        rest = report.left_out - SHOWN
+    rest = report.left_out - sum(skip.count for skip in shown)
+    if rest:
         note(f"... and {rest} more: {out / 'import-report.json'}")

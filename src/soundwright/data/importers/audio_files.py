@@ -46,17 +46,18 @@ class AudioFiles:
         found = self._by_name.get(slashed.as_posix()) or self._by_name.get(slashed.name, [])
         return list(found)
 
-    def find_one(self, name: str, where: str, *, within: Collection[str] = ()) -> Path | Skip:
+    def find_one(
+        self, name: str, where: str, *, own: Collection[str] = (), foreign: Collection[str] = ()
+    ) -> Path | Skip:
         """The one file that `name` means, or why there is none: `missing` or `ambiguous`.
 
         Args:
             name: As for `find`.
             where: The row that names it.
-            within: Names of folders; of several files, those in one of these are meant.
+            own: Folders of the part of the data set that the row is about.
+            foreign: Folders of other parts: a file of that name in one of these is not meant.
         """
-        found = self.find(name)
-        if len(found) > 1 and within:
-            found = [path for path in found if not set(within).isdisjoint(path.parts)]
+        found = [path for path in self.find(name) if self._belongs(path, own, foreign)]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -75,6 +76,11 @@ class AudioFiles:
             if len(found) == 1:
                 return found[0]
         return None
+
+    def _belongs(self, path: Path, own: Collection[str], foreign: Collection[str]) -> bool:
+        inside = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        folders = set(inside.parts[:-1])
+        return not folders.isdisjoint(own) or folders.isdisjoint(foreign)
 
     def _walk(self) -> list[Path]:
         found: list[Path] = []

@@ -84,7 +84,7 @@ def _read_split(path: Path, files: AudioFiles) -> Iterator[Draft | Skip]:
 
 def _read_clip(row: Row, *, files: AudioFiles, facts: dict[str, Row], split: str) -> Draft | Skip:
     name = row.text("file_name")
-    path = files.find_one(name, row.where, within=[split])
+    path = files.find_one(name, row.where, own=(split,), foreign=SPLITS)
     if isinstance(path, Skip):
         return path
     about = facts.get(name)

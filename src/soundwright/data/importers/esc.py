@@ -9,16 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from soundwright.core.errors import UserError
 from soundwright.core.records import Caption, Licence, Source
 from soundwright.data.clips import Draft, Skip
 from soundwright.data.importers.audio_files import AudioFiles
+from soundwright.data.importers.published_files import wrong_layout
 from soundwright.data.importers.reports import Imported, gather
 from soundwright.data.importers.tables import Row, read_table
 
 Captioner = Callable[[str], tuple[Caption, ...]]
 """Captions for a label, such as "dog bark"."""
 
+COLUMNS = ("filename", "fold", "category", "esc10")
+CREDITED_COLUMNS = ("file", "fold", "label", "licence")
+EXPECTED = (
+    f"meta/esc50.csv with the columns {', '.join(COLUMNS)}, audio/ and LICENSE, or metadata.csv "
+    f"with {', '.join(CREDITED_COLUMNS)}"
+)
 LICENCE_LINE = re.compile(
     r"- \[(?P<file>[^\]]+)\]:\s+clip derived from (?P<title>.*) "
     r"\((?P<url>https?://\S+)\) by (?P<author>.*) \[(?P<licence>[^\]]+)\]"
@@ -55,16 +61,13 @@ def import_esc(
     published, credited = folder / "meta" / "esc50.csv", folder / "metadata.csv"
     if published.is_file():
         table = read_table(published)
-        table.require("filename", "fold", "category", "esc10")
+        table.require(*COLUMNS)
         licences = _read_licences(folder / "LICENSE", subset)
     elif credited.is_file():
         table, licences = read_table(credited), {}
-        table.require("file", "fold", "label", "licence")
+        table.require(*CREDITED_COLUMNS)
     else:
-        raise UserError(
-            f"{folder} is not ESC-50: it has neither meta/esc50.csv nor metadata.csv.",
-            change="Give the folder that holds the data set's README.",
-        )
+        raise wrong_layout("ESC-50", folder, EXPECTED)
     if subset == "esc10":
         rows = tuple(row for row in table.rows if row.cells.get("esc10", "True") == "True")
         table = replace(table, rows=rows)

@@ -95,7 +95,8 @@ def _read_clip(
     about = clips.get(name)
     if not isinstance(about, dict) or not set(INFO_KEYS) <= set(about):
         raise ValueError(f"{info} has no {', '.join(INFO_KEYS)} of {name}")
-    path = files.find_one(f"FSD50K.{part}_audio/{name}.wav", row.where)
+    own, foreign = (f"FSD50K.{part}_audio",), [f"FSD50K.{other}_audio" for other in PARTS]
+    path = files.find_one(f"{name}.wav", row.where, own=own, foreign=foreign)
     if isinstance(path, Skip):
         return path
     return Draft(
@@ -103,16 +104,16 @@ def _read_clip(
         source=Source(dataset="fsd50k", item=name, url=f"https://freesound.org/s/{name}/"),
         tags=tags,
         licence=Licence(
-            name=commons_name(about["license"]),
-            url=about["license"],
-            author=about["uploader"],
-            title=about["title"],
+            name=commons_name(str(about["license"])),
+            url=str(about["license"]),
+            author=str(about["uploader"]),
+            title=str(about["title"]),
             evidence=f"{info}, {name}, key 'license'",
         ),
         split=row.text("split") or part,
         metadata={
-            "title": about["title"],
-            "description": about["description"],
-            "keywords": ", ".join(about["tags"]),
+            "title": str(about["title"]),
+            "description": str(about["description"]),
+            "keywords": ", ".join(str(tag) for tag in about["tags"]),
         },
     )

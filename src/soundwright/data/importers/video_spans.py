@@ -160,11 +160,11 @@ def _names(span: VideoSpan) -> Iterator[str]:
 
 
 def _write(seconds: float) -> tuple[str, ...]:
-    """How downloaders write times into file names."""
+    """How downloaders write times into file names; a fraction does not fit into whole seconds."""
     return (
         f"{seconds:.10g}",
         f"{seconds:.1f}",
         f"{seconds:.3f}",
         f"{seconds * 1000:.0f}",
-        f"{seconds:06.0f}",
+        f"{seconds:06.10g}",
     )

@@ -29,6 +29,9 @@ EXPECTED = (
     + ') with {"num_captions_per_audio": 1, "data": [{"id": ..., "caption": ..., ...}]}, and audio '
     "files named by id"
 )
+FOLDERS = {source: (source, f"{source}_flac") for source in FILES}
+"""In which the audio of a source lies, as its archives are named and as they are packed."""
+ALL_FOLDERS = tuple(folder for folders in FOLDERS.values() for folder in folders)
 SITES = {"FreeSound": "https://freesound.org", "SoundBible": "https://soundbible.com/"}
 TERMS = "https://github.com/XinhaoMei/WavCaps#license"
 
@@ -103,8 +106,13 @@ def _read_blacklists(folder: Path, wanted: Sequence[str]) -> dict[str, str]:
                 f"WavCaps has no blacklist {name!r} in {folder}; {nearest(name, there)}",
                 expected='names of its files, "all" or "none"',
             )
-        for source, ids in read_json(there[name]).items():
-            avoid |= {_key(source, one): name for one in ids}
+        listed = read_json(there[name])
+        if not isinstance(listed, dict):
+            raise UserError(
+                f"{there[name]} is no blacklist.",
+                expected='{"AudioSet": [...], "FreeSound": [...]}',
+            )
+        avoid |= {_key(source, str(one)): name for source, ids in listed.items() for one in ids}
     return avoid
 
 
@@ -131,13 +139,13 @@ def _read_source(path: Path, files: AudioFiles, avoid: Mapping[str, str]) -> Ite
 def _read_clip(
     clip: Any, where: str, source: str, files: AudioFiles, avoid: Mapping[str, str]
 ) -> Draft | Skip:
-    if not isinstance(clip, dict) or not {"id", "caption"} <= set(clip):
+    if not isinstance(clip, dict) or not clip.get("id") or not clip.get("caption"):
         raise ValueError("it has no id or no caption")
     item = str(clip["id"]).removesuffix(".wav")
     key = _key(source, item)
     if key in avoid:
         return Skip(where, BLACKLISTED, f"{avoid[key]} names {item}")
-    path = files.find_one(item, where, within=[source, f"{source}_flac"])
+    path = files.find_one(item, where, own=FOLDERS[source], foreign=ALL_FOLDERS)
     if isinstance(path, Skip):
         return path
     texts = clip["caption"] if isinstance(clip["caption"], list) else [clip["caption"]]
