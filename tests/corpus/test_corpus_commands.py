@@ -1,12 +1,15 @@
 """`soundwright corpus ...` as a person meets it."""
 
 import json
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from small_media import exported_records, write_cues, write_media
 from typer.testing import CliRunner
 
 from soundwright.cli.main import app
+from soundwright.corpus.config import CorpusConfig
 from soundwright.data.manifest import read_manifest
 from soundwright.data.verification import verify
 
@@ -149,3 +152,13 @@ def test_a_run_can_end_at_a_stage(command, tmp_path):
     names = [one["stage"] for one in json.loads(told.stdout)["stages"]]
     assert names == ["ingest", "transcripts", "gaps"]
     assert not (tmp_path / "c" / "export").exists()
+
+
+def test_the_page_of_keys_has_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "corpus-keys.md").read_text(encoding="utf-8")
+    for name, choice in CorpusConfig.model_fields.items():
+        for kind in get_args(choice.annotation) or (choice.annotation,):
+            if name in ("inputs", "fingerprint") or not hasattr(kind, "model_fields"):
+                continue
+            for key in kind.model_fields.keys() - {"match"}:
+                assert f"| `{name}.{key}` |" in page, f"{name}.{key} is not in the page"

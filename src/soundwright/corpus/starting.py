@@ -12,7 +12,7 @@ from soundwright.core.files import write_text
 
 HEAD = """\
 # A corpus of Soundwright's. What this file does not say is as in the preset {preset};
-# every key and its meaning: docs/corpus.md. Then: soundwright corpus run {name}
+# every key and its meaning: docs/corpus-keys.md. Then: soundwright corpus run {name}
 """
 
 
