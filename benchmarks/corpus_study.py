@@ -106,13 +106,14 @@ def rows(state: State) -> Iterator[Clip]:
 
 
 def voiceless(clips: Iterable[Clip], corpus: Corpus) -> Iterator[Clip]:
-    """Those in which the clause of the selection about speech finds none."""
+    """Those that speech would not leave out: neither the stage nor a clause of the selection."""
     clauses = [
         one for one in parse_expression(corpus.config.select.where).clauses if "speech" in one.text
     ]
     for clip in clips:
         values = clip_values(clip)
-        if all(clause.breach(values) is None for clause in clauses):
+        heard = any(drop.stage == "tag" for drop in clip.drops)
+        if not heard and all(clause.breach(values) is None for clause in clauses):
             yield clip
 
 

@@ -64,6 +64,8 @@ class Merge(Stage):
             and total <= self.config.max_duration + TOUCHING_S
             and bool(_said(last))
             and _said(last) == _said(clip)
+            # Else a part that was cut off for its speech would come back.
+            and _reasons(last) == _reasons(clip)
         )
 
     def _emit(self, run: Sequence[Clip], sounds: ClipSounds, out: Output) -> None:
@@ -84,6 +86,10 @@ def _said(clip: Clip) -> tuple[str, ...]:
     """What models say of a clip, apart from case and white space."""
     texts = (one.text for one in clip.captions if one.kind == "model")
     return tuple(" ".join(text.lower().split()) for text in texts)
+
+
+def _reasons(clip: Clip) -> set[tuple[str, str]]:
+    return {(drop.stage, drop.reason) for drop in clip.drops}
 
 
 def _join(run: Sequence[Clip], sounds: ClipSounds) -> Clip:
