@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from small_media import write_cues, write_recording
 
 from soundwright.core.errors import UserError
+from soundwright.corpus import ingest as ingesting
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.ingest import IngestConfig, ingest, shard_of
 from soundwright.corpus.inputs.choice import Input
@@ -140,6 +141,28 @@ def test_the_number_of_shards_stays(twenty, tmp_path):
         write_recording(tmp_path / "media" / f"{number}.wav", number, 0.2)
     found = ingest(twenty, IngestConfig(shard_size=5), tmp_path)
     assert (found.shards, found.media, found.added) == (4, 60, 40)
+
+
+def test_an_ingest_that_was_killed_is_done_again_with_as_many_shards(twenty, tmp_path, monkeypatch):
+    ingest(twenty, IngestConfig(shard_size=5), tmp_path)
+    found = rows_of(tmp_path, 4)
+    extra = tmp_path / "media" / "20.wav"
+    write_recording(extra, 20, 0.2)
+    calls = []
+
+    def stop(*arguments):
+        calls.append(arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ingesting, "_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(twenty, IngestConfig(shard_size=5), tmp_path)
+    assert calls
+    extra.unlink()
+    again = ingest(twenty, IngestConfig(shard_size=5), tmp_path)
+    assert (again.fresh, again.shards) == (True, 4)
+    assert rows_of(tmp_path, 4) == found
 
 
 def test_changed_and_removed_recordings_are_told(twenty, tmp_path):

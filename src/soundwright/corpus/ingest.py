@@ -71,11 +71,13 @@ def ingest(inputs: tuple[Input, ...], config: IngestConfig, root: Path) -> Inges
     folder = PartFolder(root / "stages" / FOLDER, STAGE)
     state = folder.path / STATE
     before = read_json(state) if state.is_file() else None
-    print_now = _fingerprint(inputs, config, root)
-    if before and before["fingerprint"] == print_now and _is_whole(folder, before["shards"]):
+    current = _fingerprint(inputs, config, root)
+    if before and before["fingerprint"] == current and _is_whole(folder, before["shards"]):
         return Ingested(before["shards"], before["media"], failures=before["failures"], fresh=False)
     folder.sweep()
-    state.unlink(missing_ok=True)
+    if before:
+        # Killed from here on, the shards are of two states of the inputs; their number stays.
+        write_json(state, {**before, "fingerprint": ""})
     buckets = folder.path / "buckets"
     shutil.rmtree(buckets, ignore_errors=True)
     found = itertools.islice(read_inputs(inputs, root), config.limit)
@@ -93,7 +95,7 @@ def ingest(inputs: tuple[Input, ...], config: IngestConfig, root: Path) -> Inges
             _write(folder, shard, rows, failures if shard == 0 else [], result)
             meter.advance(len(rows))
     shutil.rmtree(buckets)
-    told = {"fingerprint": print_now, "shards": shards, "media": result.media}
+    told = {"fingerprint": current, "shards": shards, "media": result.media}
     write_json(state, {**told, "failures": result.failures})
     return result
 

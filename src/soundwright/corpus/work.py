@@ -113,7 +113,15 @@ def _process(task: Task) -> Receipt:
 
         out.gathered = _gathered(task)
         stage.process(read(), out)
+        _check_balance(out.counts)
         return out.finish(task.upstream, time.perf_counter() - begun)
+
+
+def _check_balance(counts: Mapping[str, int]) -> None:
+    """Make sure that every row that was read is somewhere."""
+    kept, failed, absorbed = (counts.get(name, 0) for name in ("written", "failed", "absorbed"))
+    if counts.get("read", 0) > kept + failed + absorbed:
+        raise RuntimeError(f"of {counts['read']} rows {kept + failed + absorbed} came out")
 
 
 def _search(task: Task) -> tuple[str, ...]:

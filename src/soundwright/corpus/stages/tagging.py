@@ -93,7 +93,8 @@ class Tag(Stage):
                 continue
             for part in found:
                 out.keep(part)
-            out.absorb(len(found) > 1)
+            if len(found) > 1:
+                out.absorb()
 
     def _listen(self, clip: Clip, sound: Sound) -> Iterator[tuple[Clip, Sound]]:
         """The clip with what is known of its speech, or its parts where it is cut."""
