@@ -9,7 +9,7 @@ from scipy.signal import firwin, lfilter
 
 from soundwright.audio.resampling import resample
 from soundwright.audio.sound import Sound
-from soundwright.corpus.probing import highest_band, probe_sound
+from soundwright.corpus.probing import SCORES, highest_band, probe_sound
 
 RATE = 16000
 
@@ -148,3 +148,8 @@ def test_many_channels_and_single_samples_have_scores():
     assert single["peak_db"] == pytest.approx(-6.0206, abs=1e-4)
     assert all(math.isfinite(score) for score in single.values())
     assert highest_band(np.full((1, 1), 0.5, np.float32), 8000) == 250.0
+
+
+def test_all_scores_have_names():
+    assert set(probe(noise(channels=2))) == set(SCORES)
+    assert set(probe(noise())) == set(SCORES) - {"same_share"}
