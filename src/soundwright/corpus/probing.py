@@ -81,12 +81,12 @@ def probe_sound(sound: Sound) -> dict[str, float]:
 def highest_band(samples: NDArray[np.float32], sample_rate: int) -> float:
     """`bandwidth` of `probe_sound`, of samples [C, N]."""
     size = min(SPECTRUM_SIZE, samples.shape[-1])
-    window = get_window("blackman", size).astype(np.float32)
+    window = np.asarray(get_window("blackman", size), np.float32)
     count = max(1, samples.shape[-1] // size)
     blocks = samples[:, : count * size].reshape(-1, size)
     power = np.zeros(size // 2 + 1)
     for first in range(0, len(blocks), 256):
-        spectrum = scipy.fft.rfft(blocks[first : first + 256] * window)
+        spectrum = np.asarray(scipy.fft.rfft(blocks[first : first + 256] * window))
         power += np.square(np.abs(spectrum)).sum(0, dtype=np.float64)
     bands = (np.arange(len(power)) * sample_rate / size // BAND_HZ).astype(np.int64)
     levels = np.bincount(bands, power)
