@@ -20,13 +20,8 @@ from soundwright.audio.resampling import resample
 from soundwright.audio.sound import Sound
 from soundwright.core.errors import AudioError, UserError
 from soundwright.corpus.media_files import decoder_identity, open_media, read_pieces
-from soundwright.corpus.media_streams import (
-    Block,
-    StreamInfo,
-    cut_pieces,
-    drop_padding,
-    place_blocks,
-)
+from soundwright.corpus.media_pieces import cut_pieces
+from soundwright.corpus.media_streams import Block, StreamInfo, drop_padding, place_blocks
 
 HERE = Path("medium")
 needs_ffmpeg = pytest.mark.skipif(

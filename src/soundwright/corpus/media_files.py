@@ -20,13 +20,8 @@ from soundwright.audio.resampling import QUALITY
 from soundwright.audio.sound import Sound
 from soundwright.core.errors import AudioError, UserError
 from soundwright.corpus import ffmpeg_decoding, pyav_decoding
-from soundwright.corpus.media_streams import (
-    HEAD_BYTES,
-    Span,
-    StreamInfo,
-    cut_pieces,
-    known_container,
-)
+from soundwright.corpus.media_pieces import Span, cut_pieces
+from soundwright.corpus.media_streams import HEAD_BYTES, StreamInfo, known_container
 
 Decoder = Literal["soundfile", "pyav", "ffmpeg"]
 DECODERS: tuple[Decoder, ...] = ("soundfile", "pyav", "ffmpeg")
