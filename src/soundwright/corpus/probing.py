@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
-from scipy.signal import get_window
 
 from soundwright.audio.channels import to_channels
 from soundwright.audio.loudness import CHANNEL_WEIGHTS, integrated_loudness, peak_db, rms_db
@@ -81,12 +79,12 @@ def probe_sound(sound: Sound) -> dict[str, float]:
 def highest_band(samples: NDArray[np.float32], sample_rate: int) -> float:
     """`bandwidth` of `probe_sound`, of samples [C, N]."""
     size = min(SPECTRUM_SIZE, samples.shape[-1])
-    window = np.asarray(get_window("blackman", size), np.float32)
+    window = np.blackman(size + 1)[:-1].astype(np.float32)
     count = max(1, samples.shape[-1] // size)
     blocks = samples[:, : count * size].reshape(-1, size)
     power = np.zeros(size // 2 + 1)
     for first in range(0, len(blocks), 256):
-        spectrum = np.asarray(scipy.fft.rfft(blocks[first : first + 256] * window))
+        spectrum = np.fft.rfft(blocks[first : first + 256] * window)
         power += np.square(np.abs(spectrum)).sum(0, dtype=np.float64)
     bands = (np.arange(len(power)) * sample_rate / size // BAND_HZ).astype(np.int64)
     levels = np.bincount(bands, power)
