@@ -83,7 +83,9 @@ def retry(
 
 def explain(
     config: ConfigArgument,
-    name: Annotated[str, typer.Argument(help="Id of a clip or recording, or a file's name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Id of a clip or recording, or a file's name.")
+    ],
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
