@@ -14,7 +14,8 @@ from soundwright.corpus.fingerprints import Fingerprint, FingerprintConfig
 from soundwright.corpus.sketches import DIGEST_BYTES, SketchFile
 from soundwright.corpus.sorting import Rows, pack
 
-OPEN_FILES = 64
+OPEN_FILES = 8
+"""Files of sketches that are open at once: what is read of them counts as memory while they are."""
 
 
 class Roster:
