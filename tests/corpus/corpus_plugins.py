@@ -1,7 +1,6 @@
 """A captioner and scorers of the tests' own, named by configurations as people's would be."""
 
 import os
-from pathlib import Path
 
 from soundwright.core.records import Caption
 
@@ -61,19 +60,6 @@ class RaisingScorer(CrashingScorer):
             if float(one.abs().max()) > float(os.environ.get("CRASH_ABOVE", "2")):
                 raise ZeroDivisionError("a fault of the scorer")
         return super().score(waveforms, sample_rate)
-
-
-class SlowScorer:
-    """Notes in the folder of the variable NOTES that it was asked; half a second a sound."""
-
-    name = identity = "slow-1"
-
-    def score(self, waveforms, sample_rate, texts=None):
-        folder = os.environ.get("NOTES")
-        if folder:
-            with (Path(folder) / f"{os.getpid()}").open("a") as file:
-                file.write("asked\n")
-        return [{"slow": 1.0} for _ in waveforms]
 
 
 def no_captioner():

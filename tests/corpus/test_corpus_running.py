@@ -259,3 +259,14 @@ def test_rows_keep_their_order_and_ids(config):
     for shard in range(corpus.shards):
         rows = list(states["export"].place.folder.rows(shard, Clip))
         assert [row.id for row in rows] == [row.source.clip_id for row in rows]
+
+
+def test_of_two_copies_in_different_shards_one_is_kept(config):
+    media = config.parent / "media"
+    shutil.copy(media / "take-0.wav", media / "take-3.wav")
+    write_config(config.parent, fingerprint={}, dedup={}, ingest={"shard_size": 1})
+    _, states = run(config)
+    assert states["dedup"].counts.drops == {"same-samples": 2}
+    items = {one["source"]["item"] for one in exported_records(config.parent)}
+    assert len(items & {"take-0.wav", "take-3.wav"}) == 1
+    assert {"take-1.wav", "take-2.wav"} <= items

@@ -17,7 +17,7 @@ from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.ingest import FOLDER, STAGE, STATE
 from soundwright.corpus.parts import Counts, PartFolder, Receipt
 from soundwright.corpus.records import Media
-from soundwright.corpus.stage import Stage
+from soundwright.corpus.stage import GatheringStage, Stage
 from soundwright.corpus.table import STAGES, build_stage, chosen_stages
 
 KEY_DIGITS = 12
@@ -43,8 +43,7 @@ class Place:
     @property
     def gathered(self) -> Path | None:
         """The folder of what the stage has gathered over all shards, if it does."""
-        gathers = self.stage is not None and self.stage.gathers
-        return self.folder.path / GATHERED if gathers else None
+        return self.folder.path / GATHERED if isinstance(self.stage, GatheringStage) else None
 
     def gathered_file(self, shard: int) -> Path | None:
         """What the stage has gathered for a shard."""

@@ -31,10 +31,11 @@ def pyav_version() -> str | None:
     """Versions of PyAV and of the libraries that decode; None where it is not installed."""
     try:
         import av
+        from av import library_versions
     except ImportError:
         return None
     libraries = [
-        f"{name} {'.'.join(map(str, av.library_versions[name]))}"
+        f"{name} {'.'.join(map(str, library_versions[name]))}"
         for name in ("libavformat", "libavcodec")
     ]
     return " ".join([f"pyav {av.__version__}", *libraries])

@@ -15,6 +15,7 @@ from soundwright.corpus.executors.protocol import Executor
 from soundwright.corpus.ingest import Ingested, ingest
 from soundwright.corpus.layout import Corpus, Place, State, made_from, names_until, survey_stage
 from soundwright.corpus.parts import Receipt
+from soundwright.corpus.stage import GatheringStage
 from soundwright.corpus.work import Lost, Outcome, Refused, Task
 
 MARK = "gathered.json"
@@ -124,7 +125,7 @@ class _StageRun:
         mark = self.place.folder.path / MARK
         if mark.is_file() and read_json(mark)["upstream"] == upstream:
             return
-        assert self.place.stage is not None, "ingest gathers nothing"
+        assert isinstance(self.place.stage, GatheringStage), "only these have a folder for it"
         folder.mkdir(parents=True, exist_ok=True)
         self.place.stage.gather(self.before.place.folder, shards, folder)
         write_json(mark, {"upstream": upstream})

@@ -11,6 +11,7 @@ import torch
 from soundwright.audio.sound import Sound
 from soundwright.core.errors import AudioError
 from soundwright.core.records import Clip
+from soundwright.data.manifest import Header, Manifest, clip_bytes
 
 
 class ClipSounds:
@@ -21,7 +22,7 @@ class ClipSounds:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._corpus = Manifest(Header(), (), root)
         self._held: tuple[str, int | None] | None = None
         self._sound: Sound | None = None
 
@@ -65,18 +66,7 @@ class ClipSounds:
         Raises:
             AudioError: The tar is missing or cut off.
         """
-        path, length = self._root / clip.location.path, clip.location.length
-        try:
-            with path.open("rb") as file:
-                file.seek(clip.location.offset or 0)
-                content = file.read() if length is None else file.read(length)
-        except OSError as error:
-            raise AudioError(
-                f"{path} cannot be read: {error.strerror or error}.", reason="missing"
-            ) from error
-        if length is not None and len(content) < length:
-            raise AudioError(f"{path} is cut off in clip {clip.id}.", reason="truncated")
-        return content
+        return clip_bytes(self._corpus, clip)
 
 
 def decode_sound(content: bytes) -> Sound:

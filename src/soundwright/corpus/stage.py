@@ -19,7 +19,7 @@ class Output(ABC):
     """Where a stage puts what it makes of one shard."""
 
     gathered: Path | None = None
-    """What `Stage.gather` has found for this shard; None where the stage gathers nothing."""
+    """What `GatheringStage.gather` has found for this shard; None where nothing is gathered."""
 
     @abstractmethod
     def keep(self, row: Media | Clip) -> None:
@@ -58,9 +58,6 @@ class Stage(ABC):
     """Counted up when the same parameters come to give another output."""
     reads: ClassVar[type[Media] | type[Clip]] = Clip
     writes: ClassVar[type[Media] | type[Clip]] = Clip
-    gathers: ClassVar[bool] = False
-    """Whether `gather` looks over all shards before the first one is processed."""
-
     config: Any
     """The stage's own configuration, all of which enters its key."""
 
@@ -76,17 +73,6 @@ class Stage(ABC):
         """Those of its configuration: what they name has to be known before it."""
         return ()
 
-    def gather(self, upstream: PartFolder, shards: Sequence[int], out: Path) -> None:
-        """Look over all shards before any is processed; only where `gathers`.
-
-        Args:
-            upstream: The stage before.
-            shards: All of them.
-            out: The folder into which a file `part-00042.json` is written for each shard, the
-                same one for the same shards.
-        """
-        raise NotImplementedError
-
     @abstractmethod
     def process(self, rows: Iterator[Any], out: Output) -> None:
         """Make the output of one shard.
@@ -94,6 +80,21 @@ class Stage(ABC):
         Args:
             rows: `Media` or `Clip`, as `reads` says, in the order of the stage before.
             out: Takes what comes out.
+        """
+
+
+class GatheringStage(Stage):
+    """A stage that has to know all shards before it processes the first."""
+
+    @abstractmethod
+    def gather(self, upstream: PartFolder, shards: Sequence[int], out: Path) -> None:
+        """Look over all shards before any is processed.
+
+        Args:
+            upstream: The stage before.
+            shards: All of them.
+            out: The folder into which a file `part-00042.json` is written for each shard, the
+                same one for the same shards.
         """
 
 

@@ -42,7 +42,7 @@ class Task:
     upstream: str
     """`content` of the shard in the stage before."""
     gathered: str | None = None
-    """The file that `Stage.gather` has written for this shard."""
+    """The file that `GatheringStage.gather` has written for this shard."""
     poison: tuple[str, ...] = ()
     """JSON of the failures of rows that have killed a worker: they are left out."""
     search: bool = False

@@ -8,16 +8,15 @@ from pathlib import Path
 from soundwright.core.records import Clip, Drop
 from soundwright.corpus.duplicates import DuplicateConfig, find_duplicates, read_duplicates
 from soundwright.corpus.parts import BESIDE, PartFolder
-from soundwright.corpus.stage import Output, Stage
+from soundwright.corpus.stage import GatheringStage, Output
 
 SCORE = "copy_score"
 
 
-class Dedup(Stage):
+class Dedup(GatheringStage):
     """Annotates every copy with the id of the clip that is kept in its place."""
 
     name = "dedup"
-    gathers = True
 
     def __init__(self, config: DuplicateConfig, root: Path) -> None:  # noqa: ARG002 (as all)
         self.config = config
