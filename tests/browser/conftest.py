@@ -60,8 +60,8 @@ class Server:
         import uvicorn
 
         from soundwright.evaluation.study.app import create_app
-        from soundwright.evaluation.study.serving import listen
         from soundwright.evaluation.study.sessions import Sessions
+        from soundwright.web.ports import listen
 
         listener = listen("127.0.0.1", self.port)
         self.port = listener.getsockname()[1]

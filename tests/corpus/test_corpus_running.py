@@ -26,8 +26,8 @@ from small_media import (
 )
 
 from soundwright.core.errors import UserError
+from soundwright.core.locking import lock_folder
 from soundwright.core.records import Clip
-from soundwright.corpus.locking import lock_folder
 from soundwright.data.manifest import read_clip, read_manifest
 from soundwright.data.verification import verify
 

@@ -17,14 +17,14 @@ import soundfile
 from fastapi.testclient import TestClient
 
 from soundwright.core.errors import UserError
-from soundwright.evaluation.study import limits
+from soundwright.evaluation.study import app as study_app
 from soundwright.evaluation.study.app import create_app
 from soundwright.evaluation.study.materials import prepare_study
 from soundwright.evaluation.study.plan import read_plan
 from soundwright.evaluation.study.records import ANSWERS_NAME, STUDY_NAME, Study
-from soundwright.evaluation.study.serving import listen
 from soundwright.evaluation.study.sessions import Sessions, open_study
 from soundwright.evaluation.study.storage import Answers
+from soundwright.web.ports import listen
 from studies import listen_to, put_systems
 
 WIDE = {"headphones": False, "controls": {"identical": 1, "foils": 1, "repeats": 1}}
@@ -233,7 +233,7 @@ def test_only_sounds_of_the_study_are_given(client):
 
 def test_large_bodies_are_refused_whatever_they_claim(client):
     rater = Rater(client)
-    large = b" " * (limits.LARGEST_BODY + 1)
+    large = b" " * (study_app.LARGEST_BODY + 1)
     assert client.post("/api/answers", headers=rater.headers, content=large).status_code == 413
     pieces = (b" " * 65_536 for _ in range(3))
     assert client.post("/api/answers", headers=rater.headers, content=pieces).status_code == 413

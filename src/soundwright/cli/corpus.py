@@ -138,7 +138,7 @@ def run(
 
     Example: soundwright corpus run birds/corpus.yaml --workers 2
     """
-    from soundwright.corpus.locking import lock_folder
+    from soundwright.core.locking import lock_folder
     from soundwright.corpus.running import run_corpus
 
     corpus = open_corpus(
@@ -189,8 +189,8 @@ def export(
 
     Example: soundwright corpus export birds/corpus.yaml --out cc0 --where "licence == 'CC0'"
     """
+    from soundwright.core.locking import lock_folder
     from soundwright.corpus.assembly import assemble
-    from soundwright.corpus.locking import lock_folder
     from soundwright.corpus.running import run_corpus
 
     changes = [f"export.format={form}"] if form else []

@@ -69,8 +69,8 @@ def retry(
 
     Example: soundwright corpus retry birds/corpus.yaml --stage fetch
     """
+    from soundwright.core.locking import lock_folder
     from soundwright.corpus.failing import forget_failures
-    from soundwright.corpus.locking import lock_folder
 
     corpus = open_corpus(config, overrides)
     with lock_folder(corpus.root):

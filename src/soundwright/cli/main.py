@@ -25,6 +25,7 @@ from soundwright.cli import (
     prefer,
     recipes,
     scenes,
+    serve,
     study,
     sweep,
     train,
@@ -94,6 +95,7 @@ app.command("train")(train.train)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("caption")(caption.caption)
+app.command("serve")(serve.serve)
 app.command("bench")(bench.bench)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")

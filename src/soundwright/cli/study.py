@@ -106,12 +106,12 @@ def serve(
 
     Example: soundwright study serve study --host 0.0.0.0 --port 8765
     """
-    from soundwright.evaluation.study.serving import listen, open_sessions, serve_study
+    from soundwright.evaluation.study.serving import open_sessions, serve_study
+    from soundwright.web.ports import address_of, listen
 
     sessions = open_sessions(study)
     listener = listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listener.getsockname()[1]}/"
+    address = address_of(listener, host)
     if json:
         emit_json({"address": address, "study": sessions.study.hash})
     else:

@@ -18,6 +18,7 @@ from soundwright.pipelines.requests import (
     check_counts,
     check_negative,
     check_prompts,
+    check_seeds,
     settle,
 )
 from soundwright.pipelines.settings import LatentGenerationConfig
@@ -43,7 +44,7 @@ class LatentModel(Generator):
         prompts: str | Sequence[str],
         *,
         duration: float | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         num_samples: int = 1,
         cfg_scale: float | None = None,
         steps: int | None = None,
@@ -66,7 +67,7 @@ class LatentModel(Generator):
         Args:
             prompts: What shall be heard.
             duration: Seconds; None, here and below, takes the model's default.
-            seed: Of the first item.
+            seed: Of the first item; or one for each sound, in the place of `seed + i` (`+ i * N`).
             num_samples: Sounds a prompt.
             cfg_scale: Guidance; 1 is none, more follows the words more closely.
             steps: Of the sampler.
@@ -89,6 +90,7 @@ class LatentModel(Generator):
             check_counts(steps=steps)
         check_scorer(scorer, rank_by, best_of)
         wanted = repeat(prompts, num_samples)
+        check_seeds(seed, wanted)
         check_prompts(wanted)
         given = {
             "duration": duration,

@@ -62,7 +62,7 @@ class Made(NamedTuple):
 def make_sounds(
     maker: Maker,
     prompts: Sequence[str],
-    seed: int,
+    seed: int | Sequence[int],
     choice: Choice,
     *,
     batch_size: int,
@@ -70,20 +70,21 @@ def make_sounds(
 ) -> Iterator[Made]:
     """One sound for each prompt, in their order.
 
-    The candidates of sound i have the seeds `seed + i * best_of + j`.
-
     Args:
         maker: Draws and decodes.
         prompts: What shall be heard.
-        seed: Of the first candidate of the first sound.
+        seed: Of the first candidate of the first sound, the candidates of sound i having the seeds
+            `seed + i * best_of + j`; or of the first candidate of each sound.
         choice: Of how many.
         batch_size: Candidates at once.
         progress: Told how much is done.
     """
     count = choice.best_of
+    if isinstance(seed, int):
+        seed = [seed + number * count for number in range(len(prompts))]
     items = [
-        (prompt, seed + number * count + candidate)
-        for number, prompt in enumerate(prompts)
+        (prompt, first + candidate)
+        for prompt, first in zip(prompts, seed, strict=True)
         for candidate in range(count)
     ]
     # All candidates of a sound are there before the next one's are begun.

@@ -100,6 +100,19 @@ def check_negative(negative: str | None, guidance: float) -> None:
         )
 
 
+def check_seeds(seed: int | Sequence[int], wanted: Sequence[str]) -> None:
+    """Refuse a list of seeds that is not one for each sound.
+
+    Raises:
+        UserError: It is shorter or longer.
+    """
+    if not isinstance(seed, int) and len(seed) != len(wanted):
+        raise UserError(
+            f"There are {len(seed)} seeds for {len(wanted)} sounds.",
+            expected="one seed, or one for each sound",
+        )
+
+
 def check_counts(**counts: int) -> None:
     """Refuse counts below 1.
 

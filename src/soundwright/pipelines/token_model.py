@@ -23,6 +23,7 @@ from soundwright.pipelines.requests import (
     check_counts,
     check_negative,
     check_prompts,
+    check_seeds,
     hash_samples,
     settle,
 )
@@ -53,7 +54,7 @@ class Model(Generator):
         prompts: str | Sequence[str],
         *,
         duration: float | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         num_samples: int = 1,
         cfg_scale: float | None = None,
         temperature: float | None = None,
@@ -77,7 +78,7 @@ class Model(Generator):
         Args:
             prompts: What shall be heard.
             duration: Seconds; None, here and below, takes the model's default.
-            seed: Of the first item.
+            seed: Of the first item; or one for each sound, in the place of `seed + i` (`+ i * N`).
             num_samples: Sounds a prompt.
             cfg_scale: Guidance; 1 is none, more follows the words more closely.
             temperature: 0 takes the likeliest token.
@@ -100,6 +101,7 @@ class Model(Generator):
         check_counts(num_samples=num_samples, batch_size=batch_size, best_of=best_of)
         check_scorer(scorer, rank_by, best_of)
         wanted = repeat(prompts, num_samples)
+        check_seeds(seed, wanted)
         request = self._request(
             wanted,
             negative=negative,

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, Response
 
-from soundwright.evaluation.study.limits import Limits
 from soundwright.evaluation.study.records import Check, Side, Submission
 from soundwright.evaluation.study.sessions import RefusedError, Sessions
 from soundwright.evaluation.study.storage import FullError, TakenError
+from soundwright.web.guards import Guard
 
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -25,6 +25,7 @@ PAGE = {
     "/sound.js": ("sound.js", "text/javascript; charset=utf-8"),
 }
 LONGEST_TOKEN = 200
+LARGEST_BODY = 1 << 17
 
 router = APIRouter(prefix="/api")
 
@@ -37,7 +38,11 @@ def create_app(sessions: Sessions) -> FastAPI:
     """
     app = FastAPI(title="Soundwright study", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sessions = sessions
-    app.add_middleware(Limits)
+    app.add_middleware(
+        Guard,
+        largest=lambda *_: LARGEST_BODY,
+        refuse=Response("Too large.", 413, media_type="text/plain"),
+    )
     for address, (name, media_type) in PAGE.items():
         content = files("soundwright.evaluation.study").joinpath("page", name).read_bytes()
         app.add_api_route(address, _give(content, media_type), methods=["GET"])

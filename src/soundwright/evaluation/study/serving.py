@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import closing
 from pathlib import Path
 
-from soundwright.core.errors import UserError
 from soundwright.evaluation.study.sessions import Sessions
+from soundwright.web.ports import check_packages
 
 
 def serve_study(sessions: Sessions, listener: socket.socket) -> None:
@@ -34,36 +33,5 @@ def open_sessions(folder: Path) -> Sessions:
     Raises:
         UserError: As `Sessions`, or the extra `serve` is not installed.
     """
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "The page of a study needs packages that are not installed.",
-            change="pip install 'soundwright[serve]'",
-        ) from error
+    check_packages("The page of a study")
     return Sessions(folder)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take a port; 0 is any free one.
-
-    Raises:
-        UserError: It is in use, or the host is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    if os.name == "posix":
-        # A restart finds its port free at once; on Windows this would let two servers share it.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"{host}:{port} cannot be used: {error.strerror or error}.",
-            expected="a free port on an address of this machine",
-            change="Choose another with --port, or end what uses it.",
-        ) from error
-    return listener

@@ -1,23 +1,20 @@
 """Where answers lie: SQLite with a write-ahead log, to which rows are only ever added.
 
-An answer is on the disk before its rater sees the next trial. Any number of threads and processes
-may write at once; each operation has a connection of its own.
+An answer is on the disk before its rater sees the next trial.
 """
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from soundwright.core.databases import Database, run_script
 from soundwright.core.errors import UserError
 from soundwright.core.files import hash_bytes
 from soundwright.evaluation.study.records import ANSWERS_NAME, Answer, Check, Study
 
-PATIENCE_S = 30.0
 MOST_RATERS = 1000
 TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -55,12 +52,13 @@ class Answers:
 
     def __init__(self, folder: Path, study: Study) -> None:
         self.path = Path(folder) / ANSWERS_NAME
+        self._database = Database(self.path)
         try:
-            with self._write() as database:
+            with self._database.write() as database:
                 if not database.execute("SELECT name FROM sqlite_master").fetchall():
                     self._create(database, study)
-            with self._open() as database:
-                [found] = database.execute("PRAGMA quick_check(1)").fetchone()
+            found = self._database.check()
+            with self._database.open() as database:
                 facts = dict(database.execute("SELECT name, value FROM facts").fetchall())
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
@@ -84,7 +82,7 @@ class Answers:
             FullError: There are too many.
         """
         token = secrets.token_urlsafe(24)
-        with self._write() as database:
+        with self._database.write() as database:
             [count] = database.execute("SELECT COUNT(*) FROM raters").fetchone()
             if count >= MOST_RATERS:
                 raise FullError
@@ -99,7 +97,7 @@ class Answers:
 
     def find(self, token: str) -> int | None:
         """The number of the rater who holds a token; None where there is none."""
-        with self._open() as database:
+        with self._database.open() as database:
             row = database.execute(
                 "SELECT number FROM raters WHERE id = ?", (self.identify(token),)
             ).fetchone()
@@ -107,7 +105,7 @@ class Answers:
 
     def add_check(self, number: int, check: Check) -> None:
         """Keep the result of a headphone check; the last one of a rater counts."""
-        with self._write() as database:
+        with self._database.write() as database:
             database.execute(
                 "INSERT INTO checks VALUES (?, ?, ?)", (number, check.model_dump_json(), now())
             )
@@ -118,7 +116,7 @@ class Answers:
         Raises:
             TakenError: The trial was answered otherwise.
         """
-        with self._write() as database:
+        with self._database.write() as database:
             row = database.execute(
                 "SELECT record FROM answers WHERE number = ? AND trial = ?",
                 (answer.number, answer.trial),
@@ -135,48 +133,25 @@ class Answers:
 
     def answered(self, number: int) -> set[int]:
         """The trials that a rater has answered."""
-        with self._open() as database:
+        with self._database.open() as database:
             rows = database.execute("SELECT trial FROM answers WHERE number = ?", (number,))
             return {int(trial) for (trial,) in rows.fetchall()}
 
     def checks(self) -> dict[int, Check]:
         """The last headphone check of every rater who took one, by number."""
-        with self._open() as database:
+        with self._database.open() as database:
             rows = database.execute("SELECT number, record FROM checks ORDER BY rowid").fetchall()
         return {int(number): Check.model_validate_json(record) for number, record in rows}
 
     def read(self) -> list[Answer]:
         """All answers, by rater and trial."""
-        with self._open() as database:
+        with self._database.open() as database:
             rows = database.execute("SELECT record FROM answers ORDER BY number, trial").fetchall()
         return [Answer.model_validate_json(record) for (record,) in rows]
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
-        try:
-            # The full barrier: an answer that was acknowledged outlives a power cut.
-            database.execute("PRAGMA synchronous = FULL")
-            yield database
-        finally:
-            database.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-
     @staticmethod
     def _create(database: sqlite3.Connection, study: Study) -> None:
-        for statement in split_statements(TABLES):
-            database.execute(statement)
+        run_script(database, TABLES)
         facts = {"study": study.hash, "salt": secrets.token_hex(16), "created_at": now()}
         database.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
 
@@ -185,16 +160,6 @@ class Answers:
             f"{self.path} is no whole database of answers: {detail}.",
             change="Bring back a copy of it with its -wal file, or move it away to begin anew.",
         )
-
-
-def split_statements(script: str) -> Iterator[str]:
-    """The statements of a script one by one, since `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines():
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def now() -> str:

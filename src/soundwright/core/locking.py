@@ -1,4 +1,4 @@
-"""One run at a time in a corpus's folder; the lock of a run that was killed does not remain."""
+"""One process at a time in a folder; the lock of one that was killed does not remain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def lock_folder(root: Path) -> Iterator[None]:
     """Hold the folder's lock for a block.
 
     Raises:
-        UserError: Another run holds it.
+        UserError: Another process holds it, or the disk is full or cannot be written.
     """
     path = root / ".lock"
     try:

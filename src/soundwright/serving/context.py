@@ -1,0 +1,57 @@
+"""What the addresses of one running server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from soundwright.serving.accepting import Acceptance
+from soundwright.serving.config import ServingConfig
+from soundwright.serving.engine import Engine
+from soundwright.serving.jobs import Job
+from soundwright.serving.metrics import Metrics
+from soundwright.serving.problems import refuse
+from soundwright.serving.shelf import Shelf
+from soundwright.serving.store import Store
+from soundwright.serving.uploads import Listener
+from soundwright.serving.views import JobView, show_job
+
+
+@dataclass(frozen=True)
+class Context:
+    """One running server."""
+
+    config: ServingConfig
+    store: Store
+    shelf: Shelf
+    engine: Engine
+    acceptance: Acceptance
+    listener: Listener
+    metrics: Metrics
+
+    def show(self, job: Job) -> JobView:
+        """A job as clients see it."""
+        engine = self.engine
+        return show_job(
+            job, engine.lives.share(job.id, len(job.sounds)), engine.queue.position(job.id)
+        )
+
+    def find(self, identity: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            ProblemError: 404.
+        """
+        job = self.store.find(identity)
+        if job is None:
+            raise refuse(404, "not_found", "There is no such job.")
+        return job
+
+
+def _find_context(request: Request) -> Context:
+    return cast("Context", request.app.state.context)
+
+
+Running = Annotated[Context, Depends(_find_context)]

@@ -1,0 +1,96 @@
+"""What is known of jobs while they last: progress, a stream's bytes, and who waits for news."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Live:
+    """One job under way."""
+
+    progress: dict[int, float] = field(default_factory=dict[int, float])
+    """By sound, from 0 to 1."""
+    pieces: list[bytes] = field(default_factory=list[bytes])
+    """Of a stream's file, in order."""
+    whole: bool = False
+    """Whether no further piece comes."""
+
+
+class Lives:
+    """All jobs under way. Told from the engine's threads, watched from the event loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Live] = {}
+        self._watchers: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+
+    def progress(self, job: str, number: int, done: float) -> None:
+        """Note how much of a sound is done."""
+        with self._lock:
+            self._jobs.setdefault(job, Live()).progress[number] = done
+        self.tell(job)
+
+    def add_piece(self, job: str, content: bytes) -> None:
+        """Note further bytes of a stream."""
+        with self._lock:
+            self._jobs.setdefault(job, Live()).pieces.append(content)
+        self.tell(job)
+
+    def restart(self, job: str) -> None:
+        """Forget what a worker that died has made of a job."""
+        with self._lock:
+            live = self._jobs.setdefault(job, Live())
+            live.progress.clear()
+            live.pieces.clear()
+
+    def finish(self, job: str) -> None:
+        """Note that no more comes of a job; whoever watches it still sees what was there."""
+        with self._lock:
+            live = self._jobs.pop(job, None)
+            if live is not None:
+                live.whole = True
+        self.tell(job)
+
+    def get(self, job: str) -> Live | None:
+        """A job under way; None where it is not. It changes while it is looked at."""
+        with self._lock:
+            return self._jobs.get(job)
+
+    def open(self, job: str) -> Live:
+        """A job that is about to begin."""
+        with self._lock:
+            return self._jobs.setdefault(job, Live())
+
+    def share(self, job: str, sounds: int) -> float:
+        """How much of a job is done, from 0 to 1."""
+        live = self.get(job)
+        if live is None or not sounds:
+            return 0.0
+        return min(1.0, sum(list(live.progress.values())) / sounds)
+
+    @contextmanager
+    def watch(self, job: str) -> Iterator[asyncio.Event]:
+        """An event of the running loop that is set at each change of a job."""
+        watcher = (asyncio.get_running_loop(), asyncio.Event())
+        with self._lock:
+            self._watchers.setdefault(job, []).append(watcher)
+        try:
+            yield watcher[1]
+        finally:
+            with self._lock:
+                self._watchers[job].remove(watcher)
+                if not self._watchers[job]:
+                    del self._watchers[job]
+
+    def tell(self, job: str) -> None:
+        """Wake who watches a job."""
+        with self._lock:
+            watchers = list(self._watchers.get(job, ()))
+        for loop, event in watchers:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)

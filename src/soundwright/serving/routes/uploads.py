@@ -1,0 +1,66 @@
+"""Sounds that clients send, to be continued."""
+
+from __future__ import annotations
+
+import secrets
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from soundwright.core.errors import AudioError
+from soundwright.core.records import Record
+from soundwright.serving.context import Context, Running
+from soundwright.serving.problems import ProblemError, describe_error, refuse
+
+router = APIRouter(prefix="/v1/audio/uploads", tags=["sounds"])
+
+
+class UploadView(Record):
+    """A sound that was sent."""
+
+    id: str
+    """What `continue_from` takes."""
+    duration: float
+    """Seconds."""
+    sample_rate: int
+    channels: int
+
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"audio/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post("", status_code=201, openapi_extra=BODY)
+async def upload(request: Request, running: Running) -> UploadView:
+    """Send a sound: the bytes of a WAV, FLAC, Ogg or MP3 file as the body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.startswith("audio/") and kind != "application/ogg":
+        raise refuse(
+            415,
+            "unsupported_media_type",
+            f"The body is said to be {kind or 'nothing in particular'}.",
+            expected="the bytes of a sound file, with Content-Type: audio/wav or alike",
+        )
+    content = await request.body()
+    if not content:
+        raise refuse(422, "invalid", "The upload is empty.", expected="the bytes of a sound file")
+    return await run_in_threadpool(_keep, running, content)
+
+
+def _keep(running: Context, content: bytes) -> UploadView:
+    identity = f"upload-{secrets.token_hex(10)}"
+    digest = running.shelf.put_upload(identity, content)
+    try:
+        facts = running.listener.listen(running.shelf.place_upload(identity))
+        running.store.add_upload(facts, digest, len(content), identity)
+    except AudioError as error:
+        running.shelf.remove_upload(identity)
+        raise ProblemError(422, describe_error(error)) from error
+    except BaseException:
+        running.shelf.remove_upload(identity)
+        raise
+    return UploadView(id=identity, **facts)

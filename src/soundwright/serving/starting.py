@@ -1,0 +1,68 @@
+"""Starting a server on a port of this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from contextlib import closing
+
+from soundwright.core.locking import lock_folder
+from soundwright.serving.config import ServingConfig
+from soundwright.web.ports import LOOPBACK, check_packages
+
+TOKEN_VARIABLE = "SOUNDWRIGHT_TOKEN"
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host in LOOPBACK:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def settle_access(config: ServingConfig, host: str) -> ServingConfig:
+    """A configuration for an address: a token where others reach it, names where they do not.
+
+    Args:
+        config: As it was asked for.
+        host: On which the server will listen.
+    """
+    if is_local(host):
+        names = config.hosts or (*LOOPBACK, f"[{LOOPBACK[1]}]", host.lower())
+        return config.model_copy(update={"hosts": tuple(dict.fromkeys(names))})
+    token = config.token or secrets.token_urlsafe(24)
+    return config.model_copy(update={"token": token})
+
+
+def serve(config: ServingConfig, listener: socket.socket) -> None:
+    """Serve until interrupted; what was accepted and is not done is done after the next start.
+
+    Args:
+        config: From `settle_access`.
+        listener: From `web.ports.listen`; closed at the end.
+
+    Raises:
+        UserError: The extra `serve` is not installed, another server works on the same folder, or
+            that cannot be used.
+    """
+    check_packages("Serving")
+    import uvicorn
+
+    from soundwright.serving.app import create_app
+    from soundwright.serving.workers import LocalWorker
+
+    workers = [LocalWorker(device, config.dtype) for device in config.devices]
+    with closing(listener), lock_folder(config.state):
+        app = create_app(config, workers)
+        settings = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(config.grace) or 1,
+        )
+        uvicorn.Server(settings).run(sockets=[listener])
