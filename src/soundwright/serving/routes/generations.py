@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -17,9 +17,9 @@ from soundwright.serving.jobs import Job
 from soundwright.serving.live import Live
 from soundwright.serving.problems import ProblemError, refuse
 from soundwright.serving.queueing import ClosedError, FullError
+from soundwright.serving.routes.jobs import Wait, wait_for
 from soundwright.serving.views import JobView
 
-LONGEST_WAIT_S = 60.0
 JOB_HEADER = "x-soundwright-job"
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -40,9 +40,7 @@ async def generate(
     body: GenerationBody,
     running: Running,
     response: Response,
-    wait: Annotated[
-        float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the sounds.")
-    ] = 0.0,
+    wait: Wait = 0.0,
 ) -> Any:
     """Ask for sounds.
 
@@ -69,23 +67,9 @@ async def generate(
     response.headers["location"] = f"/v1/jobs/{job.id}"
     if body.stream:
         return await _stream(running, job, live)
-    job = await _wait(running, job, wait)
+    job = await wait_for(running, job, wait)
     response.status_code = 200 if job.state == "done" else 202
     return running.show(job)
-
-
-async def _wait(running: Context, job: Job, seconds: float) -> Job:
-    """The job when it has ended, or after so many seconds."""
-    deadline = time.monotonic() + seconds
-    with running.engine.lives.watch(job.id) as changed:
-        while not job.ended and (left := deadline - time.monotonic()) > 0:
-            try:
-                await asyncio.wait_for(changed.wait(), left)
-            except TimeoutError:
-                break
-            changed.clear()
-            job = await run_in_threadpool(running.store.find, job.id) or job
-    return job
 
 
 async def _stream(running: Context, job: Job, live: Live) -> Response:

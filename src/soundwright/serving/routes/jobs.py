@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from soundwright.serving.problems import refuse
 from soundwright.serving.views import JobsView, JobView
 
 MOST_JOBS = 100
+LONGEST_WAIT_S = 60.0
 QUICKEST_S = 0.25
 """Between two events of a job."""
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg", "ogg": "audio/ogg"}
@@ -33,6 +35,9 @@ def _find_job(running: Running, job: JobId) -> Job:
 
 Found = Annotated[Job, Depends(_find_job)]
 Number = Annotated[int, InPath(ge=0, le=MOST_PROMPTS)]
+Wait = Annotated[
+    float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the end of the job.")
+]
 
 
 @router.get("")
@@ -48,9 +53,9 @@ def list_jobs(
 
 
 @router.get("/{job}")
-def read_job(running: Running, found: Found) -> JobView:
+async def read_job(running: Running, found: Found, wait: Wait = 0.0) -> JobView:
     """One job."""
-    return running.show(found)
+    return running.show(await wait_for(running, found, wait))
 
 
 @router.get("/{job}/events", response_class=EventSourceResponse)
@@ -118,6 +123,22 @@ def add_favourite(running: Running, found: Found, number: Number) -> JobView:
 def remove_favourite(running: Running, found: Found, number: Number) -> JobView:
     """Keep a sound as long as any other."""
     return _mark(running, found, number, favourite=False)
+
+
+async def wait_for(running: Context, job: Job, seconds: float) -> Job:
+    """The job when it has ended, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    with running.engine.lives.watch(job.id) as changed:
+        while not job.ended and (left := deadline - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                break
+            changed.clear()
+            # Progress comes often, and an end is what is waited for.
+            if running.engine.lives.get(job.id) is None:
+                job = await run_in_threadpool(running.store.find, job.id) or job
+    return await run_in_threadpool(running.store.find, job.id) or job
 
 
 def _mark(running: Context, found: Job, number: int, *, favourite: bool) -> JobView:
