@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -105,15 +106,23 @@ class Client:
 
     def submit(self, prompts: str | list[str], **settings: Any) -> JobView:
         """Ask for sounds without waiting for them; arguments and errors are those of `generate`."""
+        job, _ = self.submit_timed(prompts, **settings)
+        return job
+
+    def submit_timed(
+        self, prompts: str | list[str], **settings: Any
+    ) -> tuple[JobView, Mapping[str, str]]:
+        """As `submit`, with the answer's headers, of which Server-Timing says how long it took."""
         name = "prompt" if isinstance(prompts, str) else "prompts"
-        answer = self._insist("/v1/audio/generations", {name: prompts, **settings})
-        return JobView.model_validate_json(answer)
+        body = _write({name: prompts, **settings})
+        with closing(self._insist("/v1/audio/generations", body)) as answer:
+            return JobView.model_validate_json(answer.read()), dict(answer.headers)
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[bytes]:
         """The bytes of a WAV as they are made; arguments and errors are those of `generate`."""
         body = {"prompt": prompt, "stream": True, **settings}
         with closing(self._ask("POST", "/v1/audio/generations", _write(body))) as answer:
-            while piece := answer.read1(PIECE_BYTES):  # type: ignore[attr-defined]
+            while piece := answer.read1(PIECE_BYTES):
                 yield piece
 
     def job(self, identity: str) -> JobView:
@@ -145,12 +154,12 @@ class Client:
         """The models that are offered, and what may be asked of them."""
         return list(json.loads(self._read("GET", "/v1/models"))["models"])
 
-    def _insist(self, path: str, body: Mapping[str, Any]) -> bytes:
+    def _insist(self, path: str, body: bytes) -> HTTPResponse:
         """Ask for work, again and again while the server is too busy to take it."""
         until = None if self._patience is None else time.monotonic() + self._patience
         while True:
             try:
-                return self._read("POST", path, _write(body))
+                return self._ask("POST", path, body)
             except ServerError as error:
                 wait = error.retry_after
                 if error.status != TOO_MANY or wait is None:
@@ -167,7 +176,7 @@ class Client:
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
-    ) -> IO[bytes]:
+    ) -> HTTPResponse:
         headers = {"Content-Type": kind} if body is not None else {}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,10 @@ from soundwright.serving.batches import Batch, Made, Message, Piece, Progress, R
 from soundwright.serving.problems import describe_error
 
 Tell = Callable[[Message], None]
+
+
+QUIET_S = 0.1
+"""Between two reports of progress."""
 
 
 class StoppedError(Exception):
@@ -80,12 +85,6 @@ class Maker:
         is_stopped: Callable[[], bool],
     ) -> None:
         plan = batch.plan
-
-        def report(done: float) -> None:
-            if is_stopped():
-                raise StoppedError
-            tell(Progress(done))
-
         sounds = model.generate(
             [item.prompt for item in batch.items],
             seed=[item.seed for item in batch.items],
@@ -93,7 +92,7 @@ class Maker:
             loop=plan.loop,
             best_of=plan.best_of,
             batch_size=max(len(batch.items), BATCH_SIZE),
-            progress=report,
+            progress=_Reporter(tell, is_stopped),
             **plan.settings,
             **given,
         )
@@ -111,23 +110,33 @@ class Maker:
         is_stopped: Callable[[], bool],
     ) -> None:
         [item], plan = batch.items, batch.plan
-
-        def report(done: float) -> None:
-            if is_stopped():
-                raise StoppedError
-            tell(Progress(done))
-
         live = model.stream(
             item.prompt,
             seed=item.seed,
             negative=plan.negative,
-            progress=report,
+            progress=_Reporter(tell, is_stopped),
             **plan.settings,
             **given,
         )
         pipe = _Pipe(tell)
         live.pour(cast("BinaryIO", pipe))
         tell(Made(0, b"", live.origin.describe(live.duration)))
+
+
+class _Reporter:
+    """Told at each step how much is done; tells it on a few times a second, and stops the work."""
+
+    def __init__(self, tell: Tell, is_stopped: Callable[[], bool]) -> None:
+        self._tell, self._is_stopped = tell, is_stopped
+        self._last = 0.0
+
+    def __call__(self, done: float) -> None:
+        if self._is_stopped():
+            raise StoppedError
+        now = time.monotonic()
+        if now - self._last >= QUIET_S:
+            self._last = now
+            self._tell(Progress(done))
 
 
 class _Pipe(io.RawIOBase):

@@ -63,8 +63,10 @@ async def generate(
     except ClosedError as error:
         raise refuse(503, "unavailable", "The server is ending.", headers=_soon()) from error
     finally:
-        running.metrics.handled(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        running.metrics.handled(seconds)
     response.headers["location"] = f"/v1/jobs/{job.id}"
+    response.headers["server-timing"] = f"accept;dur={1000 * seconds:.2f}"
     if body.stream:
         return await _stream(running, job, live)
     job = await wait_for(running, job, wait)
