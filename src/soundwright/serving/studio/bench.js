@@ -4,7 +4,7 @@ import {SoundCard} from "/card.js";
 import {Score} from "/drawing.js";
 import {find, icon, make, write} from "/elements.js";
 import {FINAL} from "/jobs.js";
-import {complain, explain, say} from "/notices.js";
+import {explain, say} from "/notices.js";
 import {summarise, trim} from "/settings.js";
 
 const WORDS = {waiting: "Waiting", running: "Making", failed: "Failed", cancelled: "Cancelled", expired: "Expired"};
@@ -20,9 +20,10 @@ export const titleOf = ({request, sounds}) => {
   return prompts.length > 1 ? `${prompts[0]} and ${prompts.length - 1} more` : prompts[0];
 };
 
-export const reasonOf = ({state, error, finished_at: at}) => {
+export const reasonOf = ({state, error, sounds}) => {
   if (error) return error;
-  if (state === "cancelled") return {message: "Cancelled", change: at ? "Nothing was made." : ""};
+  const made = sounds.filter(({url}) => url).length;
+  if (state === "cancelled") return {message: made ? `Cancelled after ${made} of ${sounds.length} sounds.` : "Cancelled before anything was made."};
   if (state === "expired") return {message: "Its sounds have expired.", change: "The same words and seed make them again."};
   return state === "failed" ? {message: "It failed, and nobody knows why."} : null;
 };
@@ -76,7 +77,6 @@ class Group {
         if (this.pending[place]) this.pending[place].element.replaceWith(card.element);
         else this.grid.append(card.element);
         this.drop(place);
-        card.score.paint();
         if (this.live?.playing) card.transport.adopt(this.live);
         this.bench.arrived(card);
       } else if (running && !this.pending[place]) {
@@ -122,7 +122,7 @@ class Group {
     this.reason.hidden = !reason;
     if (!reason || this.told === job.state) return;
     this.told = job.state;
-    this.reason.replaceChildren(make("div", {class: "refusal"}, ...explain(reason)),
+    this.reason.replaceChildren(make("div", {class: job.state === "failed" ? "refusal" : "refusal calm"}, ...explain(reason)),
       make("button", {class: "again", onclick: () => this.bench.actions.again(this.job)}, "Make it again"),
       make("button", {class: "plain", onclick: () => this.bench.actions.restore(this.job)}, "Use these settings"),
       make("button", {class: "plain", onclick: () => this.bench.actions.remove(this.job)}, "Delete"));
@@ -151,7 +151,6 @@ export class Bench {
       group = new Group(job, this);
       this.groups.set(job.id, group);
       find("groups").prepend(group.element);
-      for (const {score} of [...group.cards.values(), ...group.pending.filter(Boolean)]) score.paint();
     }
     this.showEmpty();
     return group;
@@ -191,8 +190,10 @@ export class Bench {
     card?.element.classList.add("current");
   }
 
-  // A sound that has just been made is the one that keys act on, unless another one plays.
-  arrived(card) { if (!this.current?.transport.playing) this.select(card); }
+  // The first sound of a job that has just been made is the one that keys act on, unless another one plays.
+  arrived(card) {
+    if (!this.current?.transport.playing && this.current?.job.id !== card.job.id) this.select(card);
+  }
 
   step(by) {
     const {cards} = this;
@@ -201,6 +202,4 @@ export class Bench {
     cards[place].seekbar.focus({preventScroll: true});
     cards[place].element.scrollIntoView({block: "nearest"});
   }
-
-  fail(error) { complain(error); }
 }

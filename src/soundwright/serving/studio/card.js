@@ -43,7 +43,7 @@ export class SoundCard {
     this.element = make("div", {
       class: "card", role: "group", "data-job": job.id, "data-number": sound.number,
       "aria-label": `${sound.prompt}, seed ${sound.seed}`, onfocusin: () => actions.select(this), onpointerdown: () => actions.select(this),
-    }, titled && make("h4", {}, sound.prompt), this.makeSeek(), this.makeTransport(), this.makeTools());
+    }, titled && make("h4", {}, sound.prompt), this.makeSeek(), make("div", {class: "controls"}, this.makeTransport(), this.makeTools()));
     this.element.addEventListener("seen", () => this.look());
     visible.observe(this.element);
     this.score.imagine(`${sound.prompt}${sound.seed}`);
@@ -79,8 +79,8 @@ export class SoundCard {
     this.loopButton = tool("loop", "Loop", () => this.loop());
     this.starButton = tool("star", "Favourite", () => this.favourite());
     const slot = (name) => make("button", {class: "slot", "data-slot": name, "aria-label": `Compare as ${name}`, title: `Compare as ${name} (Shift+${name})`, onclick: () => this.actions.place(this, name)}, name);
-    return make("div", {class: "transport"}, this.playButton, this.time, make("span", {class: "tools"}, this.loopButton, this.starButton,
-      tool("download", `Download ${this.sound.filename}`, () => this.download()), slot("A"), slot("B")));
+    const icons = make("span", {class: "icons"}, this.loopButton, this.starButton, tool("download", `Download ${this.sound.filename}`, () => this.download()));
+    return [this.playButton, this.time, icons, make("span", {class: "slots"}, slot("A"), slot("B"))];
   }
 
   makeTools() {
@@ -100,8 +100,8 @@ export class SoundCard {
       this.menu.firstElementChild.focus();
     });
     const seed = make("button", {class: "seed-copy", title: "Copy the seed", "aria-label": `Copy the seed ${this.sound.seed}`, onclick: () => copy(String(this.sound.seed), "Seed")}, `seed ${this.sound.seed}`, icon("copy"));
-    return make("div", {class: "more"}, seed, act("Re-roll", actions.reroll, "The same with a new seed (R)"),
-      act("4 variations", actions.vary, "Four more with new seeds (V)"), this.continueButton, this.menu);
+    return [seed, make("span", {class: "acts"}, act("Re-roll", actions.reroll, "The same with a new seed (R)"),
+      act("4 more", actions.vary, "Four more with new seeds (V)"), this.continueButton), this.menu];
   }
 
   load() { return loadSound(this.sound); }
@@ -131,6 +131,13 @@ export class SoundCard {
     this.starButton.setAttribute("aria-pressed", sound.favourite);
     this.deleteButton.textContent = job.sounds.length > 1 ? `Delete all ${job.sounds.length} sounds` : "Delete";
     this.continueButton.hidden = !this.actions.continues(job);
+  }
+
+  // Whether it is compared, as A or as B.
+  mark(slots) {
+    this.element.querySelectorAll(".slot").forEach((button, place) => {
+      button.setAttribute("aria-pressed", slots[place]?.sound.url === this.sound.url);
+    });
   }
 
   draw() {

@@ -20,7 +20,9 @@ const pad = (buffer, seconds) => {
 };
 
 export class Compare {
-  constructor({jobs}) {
+  // `changed` is called when other sounds are compared.
+  constructor({jobs, changed}) {
+    this.changed = changed;
     this.slots = [null, null];
     this.order = [0, 1];
     this.transport = null;
@@ -59,6 +61,7 @@ export class Compare {
     if (this.slots.every(Boolean)) this.build();
     find("compare").hidden = false;
     document.body.classList.add("comparing");
+    this.changed();
     if (card) say(`${NAMES[place]} is ${card.sound.prompt}, seed ${card.sound.seed}.`);
     this.draw();
   }
@@ -132,6 +135,7 @@ export class Compare {
     this.transport = null;
     this.slots = [null, null];
     Object.assign(this, {blind: false, answered: false});
+    this.changed();
     find("compare").hidden = true;
     document.body.classList.remove("comparing");
   }
@@ -139,13 +143,13 @@ export class Compare {
   draw() {
     const secret = this.blind && !this.answered, names = this.blind ? BLIND : NAMES;
     buttons().forEach((button, side) => {
-      const slot = this.slots[this.order[side]], [badge, words] = button.children;
+      const slot = this.slots[this.order[side]], [badge, words, seed] = button.children;
       write(badge, names[side]);
       button.disabled = !this.transport;
       button.classList.toggle("empty", !slot);
       button.setAttribute("aria-pressed", Boolean(this.transport) && this.transport.side === this.order[side]);
-      const told = slot && `${slot.sound.prompt} · seed ${slot.sound.seed}`;
-      write(words, secret ? (this.heard.has(side) ? "heard" : "not heard yet") : told ?? `Choose a sound as ${NAMES[side]}`);
+      write(words, secret ? `Sound ${names[side]}` : slot?.sound.prompt ?? "No sound yet");
+      write(seed, secret ? (this.heard.has(side) ? "heard" : "not heard yet") : slot ? `seed ${slot.sound.seed}` : `Press ${NAMES[side]} on a card`);
       find(side ? "empty-b" : "empty-a").hidden = this.blind || !this.slots[side];
     });
     find("compare").classList.toggle("blind", this.blind);

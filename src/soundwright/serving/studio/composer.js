@@ -3,10 +3,10 @@
 import {Refusal} from "/api.js";
 import {Continuation} from "/continuation.js";
 import {makeFields, makeSeed} from "/controls.js";
-import {find, make, write} from "/elements.js";
+import {find, icon, make, write} from "/elements.js";
 import {explain} from "/notices.js";
 
-const KEY = "soundwright-studio:options", MOST_LETTERS = 1000, COUNT_FROM = 800, MOST_EXAMPLES = 6;
+const KEY = "soundwright-studio:options", MOST_LETTERS = 1000, COUNT_FROM = 800, MOST_EXAMPLES = 4;
 
 const store = {
   get: () => { try { return JSON.parse(localStorage.getItem(KEY)) ?? {}; } catch { return {}; } },
@@ -41,15 +41,25 @@ export class Composer {
     const first = !this.models.length, saved = store.get();
     this.models = models;
     if (!first) return this.showState();
-    find("examples").replaceChildren(...examples.slice(0, MOST_EXAMPLES).map((text) => make("button", {
-      class: "chip", onclick: () => { find("prompt").value = text; find("prompt").focus(); this.count(); this.save(); },
-    }, text)));
+    this.showExamples(examples);
     this.choose(saved.model, saved.values);
     if (!find("prompt").value) find("prompt").value = saved.prompt ?? "";
     this.seed.put(saved.values?.seed);
     find("live").checked = Boolean(saved.live);
     this.count();
     this.save();
+  }
+
+  // A few at a time, and a way to the next ones.
+  showExamples(examples) {
+    const take = (text) => { find("prompt").value = text; find("prompt").focus(); this.count(); this.save(); };
+    const chips = examples.slice(0, MOST_EXAMPLES).map((text) => make("button", {class: "chip", onclick: () => take(text)}, text));
+    const next = [...examples.slice(MOST_EXAMPLES), ...examples.slice(0, MOST_EXAMPLES)];
+    const others = make("button", {
+      class: "icon others", "aria-label": "Other examples", title: "Other examples",
+      onclick: () => { this.showExamples(next); find("examples").lastElementChild.focus(); },
+    }, icon("dice"));
+    find("examples").replaceChildren(...chips, ...(examples.length > MOST_EXAMPLES ? [others] : []));
   }
 
   get model() { return this.models.find(({name}) => name === this.chosen) ?? this.models[0]; }

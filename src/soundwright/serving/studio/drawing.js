@@ -126,7 +126,9 @@ export class Score {
   }
 
   set place(share) {
-    this.element.style.setProperty("--place", Math.min(1, Math.max(0, share)) || 0);
+    const place = Math.min(1, Math.max(0, share)) || 0;
+    this.element.style.setProperty("--place", place);
+    this.element.classList.toggle("begun", place > 0);
   }
 
   paint() {
@@ -145,12 +147,18 @@ export class Score {
   drawTicks({pen, width, height}) {
     const {tick, halo} = readColours();
     Object.assign(pen, {font: "10px system-ui, sans-serif", textBaseline: "middle", textAlign: "right"});
-    Object.assign(pen, {fillStyle: tick, strokeStyle: halo, lineWidth: 3, lineJoin: "round"});
     for (const [frequency, words] of TICKS_HZ) {
       const y = height * (1 - placeOf(frequency, this.analysis.top));
       if (y < 7 || y > height - 7) continue;
-      pen.strokeText(words, width - 6, y);
-      pen.fillText(words, width - 6, y);
+      const wide = pen.measureText(words).width + 8;
+      pen.globalAlpha = 0.8;
+      pen.fillStyle = halo;
+      pen.beginPath();
+      pen.roundRect(width - wide - 4, y - 7.5, wide, 14, 4);
+      pen.fill();
+      pen.globalAlpha = 1;
+      pen.fillStyle = tick;
+      pen.fillText(words, width - 8, y);
     }
   }
 

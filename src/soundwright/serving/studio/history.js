@@ -81,7 +81,7 @@ export class History {
     };
     row.button = make("button", {class: "past", title: "Bring its words, settings and sounds back", onclick: () => this.open(row.job)}, row.name, row.details, row.star, row.age);
     row.element = make("li", {"data-job": job.id}, row.button,
-      make("button", {class: "icon delete", "aria-label": `Delete: ${titleOf(job)}`, title: "Delete", onclick: () => this.jobs.remove(row.job).catch(complain)}, icon("close")));
+      make("button", {class: "icon delete", "aria-label": `Delete: ${titleOf(job)}`, title: "Delete", onclick: () => this.jobs.remove(row.job).catch(complain)}, icon("trash")));
     this.rows.set(job.id, row);
     this.fill(row, job);
     return row.element;

@@ -11,17 +11,19 @@ export const SETTINGS = {
   steps: {label: "Steps", step: 1, hint: "More are finer and slower"},
   sampler: {label: "Sampler"},
   cfg_rescale: {label: "Rescale", step: 0.05, hint: "Tames what strong guidance makes too loud"},
-  best_of: {label: "Best of", step: 1, counted: true, hint: "Make so many, keep the one that fits its words best"},
+  best_of: {label: "Best of", step: 1, counted: true, hint: "Keeps what fits the words best"},
 };
 
 // Settings of every model.
 export const COMMON = {
+  format: {label: "Format", choices: ["wav", "flac", "mp3", "ogg"], fallback: "wav"},
   negative: {label: "Without", text: true, hint: "What shall not be heard", placeholder: "music, speech"},
   loop: {label: "Loop", toggle: true, hint: "The end flows into the beginning"},
-  format: {label: "Format", choices: ["wav", "flac", "mp3", "ogg"], fallback: "wav"},
 };
 
-export const nameOf = (name) => (SETTINGS[name] ?? COMMON[name])?.label ?? name;
+const OTHERS = {seed: "Seed", model: "Model", prompt: "Prompt"};
+
+export const nameOf = (name) => (SETTINGS[name] ?? COMMON[name])?.label ?? OTHERS[name] ?? name;
 
 export const trim = (value, step = 0.01) => {
   const places = step >= 1 ? 0 : Math.min(6, Math.ceil(-Math.log10(step) - 1e-9));

@@ -85,7 +85,7 @@ const generateLive = async (request) => {
 };
 
 const bench = new Bench({jobs, actions});
-const compare = new Compare({jobs});
+const compare = new Compare({jobs, changed: () => bench.cards.forEach((card) => card.mark(compare.slots))});
 const composer = new Composer({generate: (request, live) => (live ? generateLive(request) : begin(request))});
 const past = new History({jobs, open: (job) => {
   actions.restore(job);
@@ -148,7 +148,7 @@ const open = async () => {
     past.begin();
     const running = found.filter(({state}) => !FINAL.has(state)).reverse();
     if (running.length) running.forEach((job) => bench.open(job));
-    else if (!bench.groups.size && found[0]?.state === "done") bench.open(found[0]);
+    else if (!bench.groups.size && found.some(({state}) => state === "done")) bench.open(found.find(({state}) => state === "done"));
   } catch (error) { if (!unreachable(error)) complain(error); }
   bench.showEmpty();
 };
@@ -157,7 +157,7 @@ const open = async () => {
 
 // A picture for an empty bench: a few birds that nobody recorded.
 const drawSketch = () => {
-  const rate = 16000, samples = new Float32Array(4 * rate), score = new Score();
+  const rate = 22050, samples = new Float32Array(4 * rate), score = new Score();
   let noise = 1;
   for (let n = 0; n < samples.length; n++) {
     noise = (noise * 1664525 + 1013904223) >>> 0;
@@ -169,8 +169,9 @@ const drawSketch = () => {
     for (let n = 0; n < length * rate; n++) {
       const x = n / (length * rate), trill = 1 + 0.06 * Math.sin(60 * Math.PI * x);
       phase += 2 * Math.PI * (from + (to - from) * x) * trill / rate;
-      const wave = Math.sin(phase) + 0.3 * Math.sin(2 * phase) + 0.15 * Math.sin(3 * phase);
-      samples[Math.floor(at * rate) + n] += level * 0.6 * wave * Math.sin(Math.PI * x) ** 2;
+      for (let k = 1; k <= 3 && k * (from + (to - from) * x) * 1.1 < rate / 2; k++) {
+        samples[Math.floor(at * rate) + n] += level * 0.6 * Math.sin(k * phase) / (2 * k - 1) * Math.sin(Math.PI * x) ** 2;
+      }
     }
   }
   find("sketch").append(score.element);

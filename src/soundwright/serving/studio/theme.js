@@ -10,7 +10,7 @@
     if (theme === "system") delete root.dataset.theme;
     else root.dataset.theme = theme;
     const button = document.getElementById("theme");
-    if (button) button.textContent = `Theme: ${theme}`;
+    if (button) button.lastElementChild.textContent = theme;
     dispatchEvent(new Event("themechange"));
   };
 
