@@ -78,6 +78,7 @@ class Group {
         else this.grid.append(card.element);
         this.drop(place);
         if (this.live?.playing) card.transport.adopt(this.live);
+        else this.live?.stop();
         this.bench.arrived(card);
       } else if (running && !this.pending[place]) {
         const score = new Score(), element = make("div", {class: "card pending"}, make("div", {class: "picture"}, score.element));

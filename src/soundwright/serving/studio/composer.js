@@ -106,7 +106,7 @@ export class Composer {
   }
 
   save() {
-    const values = this.values(), differs = (field) => field.name in values && values[field.name] !== field.fallback;
+    const values = this.values(), differs = (field) => !(field.name in values) || values[field.name] !== field.fallback;
     const changed = this.fields.filter((field) => !field.front && differs(field)).length;
     find("changed").hidden = !changed;
     write(find("changed"), `${changed} changed`);

@@ -1,5 +1,5 @@
 // Jobs as the server tells of them. Every change is an event here: "job" (it is new or has changed),
-// "hidden" and "shown" (it is being deleted, that was taken back), "gone" and "missed" (no contact).
+// "hidden" and "shown" (it is being deleted, that was taken back) and "gone".
 
 import {Refusal, Unreachable, ask, askJson, follow} from "/api.js";
 import {countDown, offerUndo} from "/notices.js";
@@ -60,9 +60,8 @@ export class Jobs extends EventTarget {
         try {
           for await (const job of follow(id)) if (this.known.has(id)) this.take(job);
         } catch (error) {
-          if (error instanceof Refusal && error.status >= 400 && error.status < 500) {
-            if (error.status !== 429) return this.forget(id);
-          }
+          if (error instanceof Refusal && error.status === 404) return this.forget(id);
+          if (error instanceof Refusal && error.status === 401) return;
         }
         if (FINAL.has(this.known.get(id)?.state)) return;
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));

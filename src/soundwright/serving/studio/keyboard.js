@@ -9,17 +9,23 @@ const writes = ({tagName, type}) => tagName === "TEXTAREA" || tagName === "SELEC
   || (tagName === "INPUT" && !["checkbox", "range", "file", "radio"].includes(type));
 
 export const listen = ({bench, compare, actions, help}) => {
-  const transport = () => playing() ?? bench.current?.transport;
+  // What plays or played last; but a card that has the focus goes before other cards.
+  const transport = () => {
+    const one = playing(), focused = document.activeElement?.closest(".card[data-job]");
+    if (one && one === compare.transport && (one.playing || !focused)) return one;
+    return (focused && bench.current?.transport) ?? one ?? bench.current?.transport;
+  };
   const onCard = (does) => () => { if (bench.current) does(bench.current); return Boolean(bench.current); };
   const seek = (by) => () => { const one = transport(); one?.seek(one.position + by); return Boolean(one); };
   const keys = {
     "/": () => { find("prompt").focus(); find("prompt").select(); return true; },
     "?": () => { help(); return true; },
     " ": () => {
-      const one = playing();
-      if (one && one !== bench.current?.transport) one.toggle();
-      else if (bench.current) bench.current.toggle();
-      else bench.step(0);
+      const one = transport();
+      if (!one) bench.step(0);
+      else if (one === bench.current?.transport) bench.current.toggle();
+      else if (one === compare.transport) compare.toggle();
+      else one.toggle();
       return true;
     },
     ArrowLeft: seek(-STEP_S), ArrowRight: seek(STEP_S), "Shift+ArrowLeft": seek(-LEAP_S), "Shift+ArrowRight": seek(LEAP_S),

@@ -44,7 +44,8 @@ export class Transport {
   // Takes over what plays already, until it is paused, sought or over.
   adopt(live) {
     this.live = live;
-    takeTurn(this);
+    if (active === live) active = this;
+    else takeTurn(this);
     this.draw();
   }
 
@@ -138,7 +139,10 @@ export class Transport {
   draw() {
     this.changed();
     if (!this.playing) {
-      if (this.live) [this.live, this.offset] = [null, this.seconds];
+      if (this.live) {
+        this.live.stop();
+        [this.live, this.offset] = [null, this.seconds];
+      }
       return this.changed();
     }
     cancelAnimationFrame(this.frame);

@@ -71,7 +71,7 @@ const actions = {
 // ---- Heard while it is made ------------------------------------------------------------------
 
 const generateLive = async (request) => {
-  const abort = new AbortController(), live = new LiveSound({changed: () => {}});
+  const abort = new AbortController(), read = new AbortController(), live = new LiveSound({changed: () => {}});
   const {answer, id} = await jobs.stream(request, abort.signal);
   const reading = live.read(answer).catch((error) => { live.stop(); if (error.name !== "AbortError") jobs.fetch(id).catch(() => {}); });
   const job = await jobs.fetch(id);
@@ -79,8 +79,8 @@ const generateLive = async (request) => {
   bench.groups.get(id).showLive(live);
   jobs.addEventListener("job", ({detail}) => {
     if (detail.id === id && detail.state === "cancelled") { live.stop(); abort.abort(); }
-  });
-  reading.then(() => jobs.fetch(id)).catch(() => {});
+  }, {signal: read.signal});
+  reading.then(() => { read.abort(); return jobs.fetch(id); }).catch(() => {});
   return job;
 };
 
@@ -112,6 +112,7 @@ const reconnect = async () => {
   clearInterval(lost);
   lost = null;
   find("connection").hidden = true;
+  composer.clear();
   say("The server is back.");
   await open();
 };
