@@ -12,8 +12,9 @@ const labelled = (name, ...after) => make("div", {class: "label"}, make("label",
 const readNumber = (input, {name, minimum, maximum, step, unit, fallback}) => {
   if (input.value.trim() === "" && fallback === null) return null;
   const value = input.value.trim() === "" ? NaN : Number(input.value);
-  const bounds = `from ${trim(minimum, step)} to ${trim(maximum, step)}${unit ? ` ${unit}` : ""}`;
-  if (!Number.isFinite(value) || value < minimum || value > maximum || (step === 1 && !Number.isInteger(value))) {
+  const most = maximum ?? Infinity, ends = unit ? ` ${unit}` : "";
+  const bounds = maximum === null ? `at least ${trim(minimum, step)}${ends}` : `from ${trim(minimum, step)} to ${trim(maximum, step)}${ends}`;
+  if (!Number.isFinite(value) || value < minimum || value > most || (step === 1 && !Number.isInteger(value))) {
     throw new Refusal({
       field: name, message: `${nameOf(name)} is ${input.value.trim() || "empty"}.`,
       expected: `${step === 1 ? "a whole number " : ""}${bounds}`,
@@ -41,7 +42,7 @@ const makeNumber = (name, facts, changed) => {
     field.element = frame(name, hint, labelled(name), make("div", {class: "stepper"}, less, input, more));
     return field;
   }
-  const stops = stopsBetween(minimum, maximum, step, [fallback ?? minimum]);
+  const stops = stopsBetween(minimum, maximum ?? facts.usual, step, [fallback ?? minimum]);
   const slider = make("input", {type: "range", id: `${name}-slider`, min: 0, max: stops.length - 1, step: 1, "aria-label": nameOf(name)});
   const follow = () => {
     const value = Number(input.value);
