@@ -52,7 +52,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = Path(folder) / STORE_NAME
-        self._database = Database(self.path)
+        self._database = Database(self.path, standing=True)
         try:
             with self._database.write() as connection:
                 [version] = connection.execute("PRAGMA user_version").fetchone()
@@ -66,13 +66,10 @@ class Store:
             raise self._unusable(found)
         if version > VERSION:
             raise self._unusable(f"it is of format {version}, and this Soundwright knows {VERSION}")
-        # While one connection stands, SQLite need not fold its log into the file at each close.
-        self._standing = sqlite3.connect(self.path, check_same_thread=False)
-        self._standing.execute("SELECT COUNT(*) FROM jobs").fetchone()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._standing.close()
+        self._database.close()
 
     def accept(
         self, request: Mapping[str, Any], plan: Plan, items: Sequence[tuple[str, int]]
