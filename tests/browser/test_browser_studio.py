@@ -1,4 +1,4 @@
-"""A person at the studio: from words to a sound, another one, both compared, and all of it later."""
+"""A person at the studio: a sound, another one, both compared, and all of it found later."""
 
 import json
 import os
@@ -18,8 +18,15 @@ class Studio:
 
     def __init__(self, state):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "soundwright", "serve", "--port", "0", "--json"]
-            + ["--state", str(state)],
+            [
+                sys.executable,
+                "-m",
+                "soundwright",
+                "serve",
+                "--port=0",
+                "--json",
+                f"--state={state}",
+            ],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -6,6 +6,8 @@ and may die; the server says so and goes on with a new one.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -88,6 +90,8 @@ def _listen(pipe: Connection) -> None:
     """The process: paths come in, facts or faults go out."""
     from soundwright.audio.files import read
 
+    # Decoders write about each bad frame there, and a stranger's file has many.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     while True:
         try:
             look = pipe.recv()
