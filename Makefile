@@ -12,7 +12,8 @@ TESTS ?= tests
 RECORDED := int8_quality near_copies bundled_model latent_codec fingerprints speech_detection
 # Those that need more, such as finished runs or other projects' code; each says itself what.
 GIVEN := bundled_scorers captioner_study corpus_media corpus_resume corpus_scale corpus_study \
-	espeak genau_silence parity_encoders preference_study rr_representations
+	espeak genau_silence genau_study parity_encoders preference_study rr_representations \
+	serving_load serving_process serving_uploads
 
 .PHONY: help setup demo test test-browser lint format bench clean
 .DEFAULT_GOAL := help
