@@ -43,7 +43,11 @@ FORMAT_VERSION = 1
 BUNDLED = "bundled"
 BUNDLED_DIFFUSION = "bundled-diffusion"
 BUNDLED_CAPTIONER = "bundled-captioner"
-SHIPPED = {BUNDLED: "bundled-lm", BUNDLED_DIFFUSION: "bundled-diffusion"}
+SHIPPED = {
+    BUNDLED: "bundled-lm",
+    BUNDLED_DIFFUSION: "bundled-diffusion",
+    BUNDLED_CAPTIONER: "bundled-captioner",
+}
 """Names of the models inside the package, and the recipe of each."""
 RECORD_FILE = "model.json"
 CARD_FILE = "card.md"
