@@ -35,7 +35,9 @@ class Context:
         """A job as clients see it."""
         engine = self.engine
         return show_job(
-            job, engine.lives.share(job.id, len(job.sounds)), engine.queue.position(job.id)
+            job,
+            engine.lives.share(job.id, [sound.done for sound in job.sounds]),
+            engine.queue.position(job.id),
         )
 
     def find(self, identity: str) -> Job:
