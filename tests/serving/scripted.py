@@ -150,7 +150,7 @@ class Bench:
         self.config = ServingConfig(state=folder, **{"grace": 5.0, **config})
         self.store = store or Store(folder)
         self.shelf = shelf or Shelf(folder)
-        self.metrics = Metrics()
+        self.workers, self.metrics = workers, Metrics()
         self.engine = Engine(self.config, self.store, self.shelf, workers, self.metrics)
         if start:
             self.engine.start()

@@ -76,7 +76,7 @@ def test_requests_that_wait_together_are_made_together(held):
     assert [one.engine.queue.position(job) for job in (*jobs, other)] == [0, 1, 2]
     gate.opened.set()
     one.end(first, *jobs, other)
-    [worker] = one.engine._workers
+    [worker] = one.workers
     assert worker.prompts == [["first"], ["sound 0", "sound 1"], ["another length"]]
     assert one.content(jobs[1], 0, "flac") == tone(0, suffix=".flac")
 
@@ -93,7 +93,7 @@ def test_a_long_job_survives_more_restarts_than_a_deadly_one(tmp_path):
     for _ in range(MOST_ATTEMPTS + 1):
         one = Bench(tmp_path, Scripted(make, hang), batch=1, grace=0.05)
         job = one.store.unfinished()[0].id if one.store.unfinished() else one.ask(*"abcdefghi")
-        wait_for(lambda one=one: len(one.engine._workers[0].batches) == 2)
+        wait_for(lambda one=one: len(one.workers[0].batches) == 2)
         one.close()
     last = Bench(tmp_path, Scripted(), batch=1)
     ended = last.end(job)
@@ -120,7 +120,7 @@ def test_a_sound_that_cannot_be_written_spares_the_others_of_its_batch(held):
     one.ask("first")
     gate.reached.wait()
     jobs = [one.ask(prompt) for prompt in "ab"]
-    one.engine._workers[0].acts = [gate, refuse_first]
+    one.workers[0].acts = [gate, refuse_first]
     gate.opened.set()
     bad, good = one.end(*jobs)
     assert (bad.state, bad.problem.message) == ("failed", "No such file.")
@@ -131,7 +131,7 @@ def test_a_worker_that_died_is_tried_again_with_each_sound_alone(held):
     one, gate = held
     first = one.ask("first")
     gate.reached.wait()
-    [worker] = one.engine._workers
+    [worker] = one.workers
     jobs = [one.ask(prompt, seed=number) for number, prompt in enumerate("abc")]
     worker.acts = [gate, die, make]
     gate.opened.set()
@@ -152,7 +152,7 @@ def test_the_sound_that_kills_workers_is_given_up_and_its_neighbours_are_made(he
 
     one.ask("first")
     gate.reached.wait()
-    [worker] = one.engine._workers
+    [worker] = one.workers
     worker.acts = [gate, poisonous]
     jobs = [one.ask(prompt) for prompt in ("good", "poison", "fine")]
     gate.opened.set()
@@ -168,7 +168,7 @@ def test_sounds_that_were_made_before_a_worker_died_are_not_made_again(bench):
     one = bench(Scripted(make_one, make))
     job = one.end(one.ask("a", "b", "c", seed=4))
     assert job.state == "done"
-    assert one.engine._workers[0].prompts == [["a", "b", "c"], ["b"], ["c"]]
+    assert one.workers[0].prompts == [["a", "b", "c"], ["b"], ["c"]]
     assert [one.content(job.id, number) for number in range(3)] == [tone(4), tone(5), tone(6)]
 
 
@@ -188,7 +188,7 @@ def test_a_worker_that_must_be_killed_for_its_slowness_is_not_tried_again(bench)
     one = bench(Scripted(die_when_stopped, make), time_limit=0.1)
     job = one.end(one.ask("a"))
     assert (job.state, job.problem.type) == ("failed", "too_slow")
-    assert len(one.engine._workers[0].batches) == 1
+    assert len(one.workers[0].batches) == 1
 
 
 def test_a_waiting_job_that_is_cancelled_is_never_begun(held):
@@ -202,7 +202,7 @@ def test_a_waiting_job_that_is_cancelled_is_never_begun(held):
     gate.opened.set()
     last = one.end(first, one.ask("last"))[1]
     assert last.state == "done"
-    assert one.engine._workers[0].prompts == [["first"], ["last"]]
+    assert one.workers[0].prompts == [["first"], ["last"]]
     assert (one.state(job), finished(one, "cancelled")) == ("cancelled", 1)
 
 
@@ -222,7 +222,7 @@ def test_of_a_batch_only_the_cancelled_job_is_dropped(held):
     one.ask("first")
     gate.reached.wait()
     second = Gate()
-    [worker] = one.engine._workers
+    [worker] = one.workers
     worker.acts = [gate, second]
     jobs = [one.ask(prompt, seed=number) for number, prompt in enumerate("abc")]
     gate.opened.set()

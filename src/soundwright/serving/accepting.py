@@ -8,7 +8,7 @@ from typing import Any
 
 from soundwright.core.errors import UserError, nearest
 from soundwright.core.files import hash_file
-from soundwright.pipelines.asking import check_asked
+from soundwright.pipelines.asking import check_asked, read_defaults
 from soundwright.pipelines.models import ModelRecord, find_model, read_record
 from soundwright.serving.bodies import GenerationBody, SoundOfJob
 from soundwright.serving.config import ServingConfig
@@ -39,7 +39,7 @@ class Acceptance:
         """Of every model that is offered, or what is wrong with it."""
         for name in config.models:
             try:
-                self.records[name] = read_record(find_model(name))
+                self.records[name] = find_record(name)
             except UserError as error:
                 self.records[name] = error
 
@@ -57,7 +57,7 @@ class Acceptance:
         name = body.model or self._config.models[0]
         record = self._find(name)
         try:
-            body.check(self._config.most)
+            body.check(self._config.most_at_once, self._config.most)
             config = check_asked(
                 record, body.drawing(), negative=body.negative, longest=self._config.longest
             )
@@ -131,6 +131,17 @@ class Acceptance:
         if not self._shelf.place_upload(given).is_file():
             raise gone
         return given, upload.hash
+
+
+def find_record(name: str) -> ModelRecord:
+    """What is known of a model that shall be offered.
+
+    Raises:
+        UserError: There is no such model, or it makes no sounds.
+    """
+    record = read_record(find_model(name))
+    read_defaults(record)
+    return record
 
 
 def refuse_error(error: UserError) -> ProblemError:

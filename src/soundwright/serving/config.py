@@ -63,6 +63,11 @@ class ServingConfig(Config):
     keep_bytes: int = Field(default=2 * GIBI, ge=1)
     """... and the oldest before, when all together are larger, favourites excepted too."""
 
+    @property
+    def most_at_once(self) -> int:
+        """Sounds of one request: no more than may ever wait."""
+        return min(self.most, self.queue)
+
     @model_validator(mode="after")
     def _secret(self) -> Self:
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:

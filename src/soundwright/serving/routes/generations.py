@@ -78,13 +78,17 @@ async def _wait(running: Context, job: Job, seconds: float) -> Job:
     """The job when it has ended, or after so many seconds."""
     deadline = time.monotonic() + seconds
     with running.engine.lives.watch(job.id) as changed:
-        while not job.ended and (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0:
+            # Only now, since it may have ended before anybody watched.
+            found = await run_in_threadpool(running.store.find, job.id)
+            if found is None or found.ended:
+                return found or job
+            job = found
             try:
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
                 break
             changed.clear()
-            job = await run_in_threadpool(running.store.find, job.id) or job
     return job
 
 

@@ -56,20 +56,18 @@ def read_job(running: Running, found: Found) -> JobView:
 @router.get("/{job}/events", response_class=EventSourceResponse)
 async def follow_job(running: Running, found: Found) -> AsyncIterator[ServerSentEvent]:
     """The job at each change, a few times a second at most, until it has ended."""
-    job = found
-    with running.engine.lives.watch(job.id) as changed:
-        while True:
+    with running.engine.lives.watch(found.id) as changed:
+        # Only now, since it may have ended before anybody watched.
+        job = await run_in_threadpool(running.store.find, found.id)
+        while job is not None:
             yield ServerSentEvent(event="job", data=running.show(job))
             if job.ended:
                 return
             await changed.wait()
             changed.clear()
-            now = await run_in_threadpool(running.store.find, job.id)
-            if now is None:
-                return
-            if not now.ended:
+            job = await run_in_threadpool(running.store.find, found.id)
+            if job is not None and not job.ended:
                 await asyncio.sleep(QUICKEST_S)
-            job = now
 
 
 @router.post("/{job}/cancel")

@@ -115,6 +115,7 @@ def _settings(running: Context, record: ModelRecord) -> dict[str, SettingView]:
         least, most = RANGES[name]
         most = running.config.longest if name == "duration" else most
         views[name] = SettingView(default=defaults[name], minimum=least, maximum=most)
-    for name in ("num_samples", "best_of"):
-        views[name] = SettingView(default=1, minimum=1, maximum=running.config.most)
+    most = {"num_samples": running.config.most_at_once, "best_of": running.config.most}
+    for name, limit in most.items():
+        views[name] = SettingView(default=1, minimum=1, maximum=limit)
     return views
