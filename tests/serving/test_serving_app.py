@@ -107,6 +107,8 @@ BAD = {
     "duration": ({"prompt": "a", "duration": 61}, "duration", "duration is 61 s"),
     "no duration": ({"prompt": "a", "duration": 0}, "duration", "duration is 0 s"),
     "negative duration": ({"prompt": "a", "duration": -1}, "duration", "duration is -1 s"),
+    "a click": ({"prompt": "a", "duration": 1e-6}, "duration", "at least 0.1 s"),
+    "short loop": ({"prompt": "a", "duration": 0.5, "loop": True}, "loop", "two cross-fades"),
     "text for duration": ({"prompt": "a", "duration": "5"}, "duration", "valid number"),
     "truth for duration": ({"prompt": "a", "duration": True}, "duration", "valid number"),
     "NaN": ({"prompt": "a", "duration": float("nan")}, "duration", "finite"),
@@ -126,7 +128,10 @@ BAD = {
     ),
     "steps": ({"prompt": "a", "model": "bundled-diffusion", "steps": 0}, "steps", "steps is 0"),
     "sampler": (
-        {"prompt": "a", "model": "bundled-diffusion", "sampler": "x"}, None, "'ddpm', 'ddim'",
+        {"prompt": "a", "model": "bundled-diffusion", "sampler": "x"}, "sampler", "ddpm, ddim",
+    ),
+    "sampler of another kind": (
+        {"prompt": "a", "model": "bundled-diffusion", "sampler": "euler"}, "sampler", "cannot run",
     ),
     "stream of diffusion": (
         {"prompt": "a", "model": "bundled-diffusion", "stream": True}, "stream", "diffusion",

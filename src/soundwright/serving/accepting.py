@@ -59,7 +59,11 @@ class Acceptance:
         try:
             body.check(self._config.most_at_once, self._config.most)
             config = check_asked(
-                record, body.drawing(), negative=body.negative, longest=self._config.longest
+                record,
+                body.drawing(),
+                negative=body.negative,
+                loop=body.loop,
+                longest=self._config.longest,
             )
         except UserError as error:
             raise refuse_error(error) from error
@@ -154,6 +158,8 @@ def refuse_error(error: UserError) -> ProblemError:
         field = "prompts"
     elif error.problem.startswith("The negative"):
         field = "negative"
+    elif error.problem.startswith("A loop"):
+        field = "loop"
     return ProblemError(422, describe_error(error, field=field))
 
 

@@ -13,6 +13,8 @@ Format = Literal["wav", "flac", "mp3", "ogg"]
 MOST_SEED = 2**53 - 1
 """The largest whole number that every JSON reader keeps exactly."""
 MOST_PROMPTS = 1000
+SHORTEST_S = 0.1
+"""Of a sound: what is shorter is a click, or nothing at all."""
 
 JobId = Annotated[str, StringConstraints(pattern=r"^job-[0-9a-f]{20}$")]
 UploadId = Annotated[str, StringConstraints(pattern=r"^upload-[0-9a-f]{20}$")]
@@ -118,6 +120,10 @@ class GenerationBody(Body):
                 f"{sounds} sounds were asked for in one request.",
                 expected=f"at most {most}",
                 change="Send several requests: those that arrive together are made together.",
+            )
+        if self.duration is not None and self.duration < SHORTEST_S:
+            raise UserError(
+                f"duration is {self.duration:g} s.", expected=f"at least {SHORTEST_S:g} s"
             )
         if self.loop and self.continue_from is not None:
             raise UserError("loop and continue_from cannot both be meant.")
