@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -44,13 +43,8 @@ class Server:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             headers = {"Content-Type": "application/json", **(headers or {})}
-        request = urllib.request.Request(
-            self.address + path, body, headers or {}, method=method or ("POST" if body else "GET")
-        )
-        try:
-            return urllib.request.urlopen(request, timeout=wait)
-        except HTTPError as error:
-            return error
+        method = method or ("POST" if body else "GET")
+        return answer(self.address + path, body, headers, method=method, wait=wait)
 
     def ask(self, path, body=None, **how):
         """What a request is answered with, as JSON."""
@@ -96,14 +90,13 @@ class Server:
         self.process.stdout.close()
 
 
-@contextmanager
-def serving(folder, *options):
-    """A server that ends with the block."""
-    server = Server(folder, *options)
+def answer(address, body=None, headers=None, *, method="GET", wait=60):
+    """The answer to a request, which may be an error; it is still open."""
+    request = urllib.request.Request(address, body, headers or {}, method=method)
     try:
-        yield server
-    finally:
-        server.close()
+        return urllib.request.urlopen(request, timeout=wait)
+    except HTTPError as error:
+        return error
 
 
 def children(parent):
