@@ -20,7 +20,7 @@ from soundwright.serving.workers import LostError
 RATE = 8000
 PIECES = 5
 """Of a stream."""
-LONGEST_TEST_S = 30.0
+LONGEST_TEST_S = 60.0
 
 
 def tone(seed, seconds=0.5, suffix=".wav"):
@@ -164,8 +164,9 @@ class Bench:
         return self.store.find(job).state
 
     def end(self, *jobs):
-        """Wait until jobs have ended; they, as the store knows them."""
-        wait_for(lambda: all(self.store.find(job).ended for job in jobs))
+        """Wait until jobs have ended, and all is told of them; they, as the store knows them."""
+        lives = self.engine.lives
+        wait_for(lambda: all(self.store.find(job).ended and lives.get(job) is None for job in jobs))
         found = [self.store.find(job) for job in jobs]
         return found if len(found) > 1 else found[0]
 

@@ -42,6 +42,9 @@ def house(tmp_path_factory):
 
 @pytest.fixture
 def server(house):
+    if house.server.process.poll() is not None:
+        house.server.close()
+        house.open()
     return house.server
 
 
@@ -202,8 +205,8 @@ def test_a_worker_that_is_killed_costs_no_sound(server, saved):
     assert counted(server, "soundwright_lost_workers_total") == lost + 1
 
 
-def test_a_killed_server_finishes_after_its_restart_what_it_had_accepted(house, saved):
-    server = house.server
+@pytest.mark.slow
+def test_a_killed_server_finishes_after_its_restart_what_it_had_accepted(house, server, saved):
     running = server.generate(prompt="rain", duration=3.0, seed=12)["id"]
     told = {}
 
@@ -235,9 +238,8 @@ def test_a_killed_server_finishes_after_its_restart_what_it_had_accepted(house, 
     assert {job["state"] for job in listed} == {"done", "cancelled"}
 
 
-def test_a_server_that_is_told_to_end_finishes_what_it_makes_and_keeps_the_rest(house):
-    server = house.server
-    jobs = [server.generate(prompt="rain", duration=length)["id"] for length in (2.0, 40.0)]
+def test_a_server_that_is_told_to_end_finishes_what_it_makes_and_keeps_the_rest(house, server):
+    jobs = [server.generate(prompt="rain", duration=length)["id"] for length in (2.0, 20.0)]
     wait_for(lambda: server.ask(f"/v1/jobs/{jobs[0]}")["progress"] > 0)
     children = server.workers
     log = server.log.read_text(encoding="utf-8")

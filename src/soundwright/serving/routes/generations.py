@@ -69,12 +69,12 @@ async def generate(
     response.headers["location"] = f"/v1/jobs/{job.id}"
     if body.stream:
         return await _stream(running, job, live)
-    job = await _wait(running, job, wait)
+    job = await wait_for_job(running, job, wait)
     response.status_code = 200 if job.state == "done" else 202
     return running.show(job)
 
 
-async def _wait(running: Context, job: Job, seconds: float) -> Job:
+async def wait_for_job(running: Context, job: Job, seconds: float) -> Job:
     """The job when it has ended, or after so many seconds."""
     deadline = time.monotonic() + seconds
     with running.engine.lives.watch(job.id) as changed:
