@@ -21,6 +21,8 @@ SURFACE = {
     "--split-by --baseline --tolerance --out --cache --device --workers --json",
     "caption": "AUDIO --manifest --model --title --tags --visual --metadata --names --method "
     "--beams --temperature --top-p --seed --batch --jsonl --out --device --json",
+    "serve": "--model --host --port --device --dtype --token --allow-host --allow-origin --rate "
+    "--queue --batch --longest --time-limit --state --keep-days --keep-gb --json",
     "bench": "MODEL --dtype --device --json",
     "corpus init": "CONFIG --media --manifest --preset --licence --json",
     "corpus plan": "CONFIG --until --clips --workers --days --set --json",

@@ -46,6 +46,16 @@ def test_an_item_is_made_alone_as_among_others(model, sampler):
     assert not torch.equal(together[0].samples, together[1].samples)
 
 
+def test_each_sound_may_have_a_seed_of_its_own(model):
+    together = model.generate(["rain", "wind"], seed=[8, 3])
+    for sound, (prompt, seed) in zip(together, (("rain", 8), ("wind", 3)), strict=True):
+        assert (sound.prompt, sound.seed) == (prompt, seed)
+        alone = model.generate(prompt, seed=seed)[0]
+        torch.testing.assert_close(alone.samples, sound.samples, rtol=0, atol=1e-4)
+    with pytest.raises(UserError, match="1 seeds for 2 sounds"):
+        model.generate("rain", num_samples=2, seed=[8])
+
+
 def test_words_seeds_and_settings_are_heard(model):
     plain = model.generate("rain", seed=1)[0].samples
     others = (

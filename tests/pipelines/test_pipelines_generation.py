@@ -34,6 +34,42 @@ def test_each_item_can_be_made_again_alone(model):
     assert not torch.equal(together[0].samples, together[1].samples)
 
 
+def test_each_sound_may_have_a_seed_of_its_own(model):
+    asked = [("rain", 9), ("a dog barks", 2), ("rain", 2**40)]
+    together = model.generate(
+        [prompt for prompt, _ in asked], seed=[seed for _, seed in asked], duration=1.0
+    )
+    assert [(sound.prompt, sound.seed) for sound in together] == asked
+    for sound in together:
+        alone = model.generate(sound.prompt, seed=sound.seed, duration=1.0)[0]
+        torch.testing.assert_close(alone.samples, sound.samples, rtol=0, atol=1e-5)
+        assert alone.describe() == sound.describe()
+
+
+def test_with_candidates_a_seed_is_that_of_the_first_of_each_sound(model):
+    settings = {"duration": 0.5, "best_of": 2}
+    together = model.generate("rain", num_samples=2, seed=[30, 5], **settings)
+    for sound, seed in zip(together, (30, 5), strict=True):
+        [alone] = model.generate("rain", seed=seed, **settings)
+        assert (sound.seed, sound.seed - seed in (0, 1)) == (alone.seed, True)
+        candidates = [one["seed"] for one in sound.ranking["candidates"]]
+        assert sorted(candidates) == [seed, seed + 1]
+
+
+@pytest.mark.parametrize("seeds", [[], [1], [1, 2, 3]])
+def test_seeds_that_are_not_one_for_each_sound_are_refused(model, seeds):
+    with pytest.raises(UserError, match=f"{len(seeds)} seeds for 2 sounds"):
+        model.generate(["rain", "wind"], seed=seeds, duration=0.5)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_cannot_be_written_is_refused(model, text):
+    with pytest.raises(UserError, match="The prompt holds a NUL or half a character"):
+        model.generate(text, duration=0.5)
+    with pytest.raises(UserError, match="The negative prompt holds"):
+        model.generate("rain", negative=text, duration=0.5)
+
+
 def test_batches_do_not_change_what_comes_out(model):
     prompts = ["rain", "a dog barks and then a bell rings twice", "wind"]
     whole = model.generate(prompts, seed=1, duration=1.0)

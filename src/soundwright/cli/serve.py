@@ -107,7 +107,7 @@ def serve(
     For others: soundwright serve --host 0.0.0.0 --model bundled --model bundled-diffusion
     """
     from soundwright.serving.config import GIBI, ServingConfig
-    from soundwright.serving.starting import serve, settle_access
+    from soundwright.serving.starting import check_models, serve, settle_access
     from soundwright.web.ports import address_of, check_packages, listen
 
     check_packages("Serving")
@@ -129,14 +129,18 @@ def serve(
     }
     values = {name: value for name, value in given.items() if value is not None}
     config = settle_access(ServingConfig.read(values, origin="the options"), host)
+    check_models(config)
     listener = listen(host, port)
     address = address_of(listener, host)
     drawn = config.token if token is None else None
-    if json:
-        emit_json({"address": address, "pid": os.getpid(), "token": drawn})
-    else:
-        page = f"{address}#token={drawn}" if drawn else address
-        emit_text(f"The studio: {page}")
-        emit_text(f"The API:    {address}openapi.json (Ctrl-C ends; nothing accepted is lost)")
-    sys.stdout.flush()
-    serve(config, listener)
+
+    def announce() -> None:
+        if json:
+            emit_json({"address": address, "pid": os.getpid(), "token": drawn})
+        else:
+            page = f"{address}#token={drawn}" if drawn else address
+            emit_text(f"The studio: {page}")
+            emit_text(f"The API:    {address}openapi.json (Ctrl-C ends; nothing accepted is lost)")
+        sys.stdout.flush()
+
+    serve(config, listener, announce)

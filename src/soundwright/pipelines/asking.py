@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from soundwright.audio.joining import check_loop
 from soundwright.core.errors import CheckpointError, UserError
+from soundwright.diffusion.solvers import FLOW_SAMPLERS, NOISE_SAMPLERS
+from soundwright.pipelines.loops import FADE_S
 from soundwright.pipelines.models import ModelRecord
 from soundwright.pipelines.requests import check_counts, check_negative, settle
 from soundwright.pipelines.settings import GenerationConfig, LatentGenerationConfig
@@ -41,11 +44,18 @@ def settings_of(record: ModelRecord) -> tuple[str, ...]:
     return (*SHARED, *(OF_NOISE if record.kind == "diffusion" else OF_TOKENS))
 
 
+def samplers_of(record: ModelRecord) -> tuple[str, ...]:
+    """The samplers that can run a diffusion model."""
+    process = list(record.parts.values())[-1].get("process", {})
+    return FLOW_SAMPLERS if process.get("kind") == "flow" else NOISE_SAMPLERS
+
+
 def check_asked(
     record: ModelRecord,
     given: Mapping[str, Any],
     *,
     negative: str | None = None,
+    loop: bool = False,
     longest: float,
 ) -> Defaults:
     """Settle settings as `generate` of this model would.
@@ -54,6 +64,7 @@ def check_asked(
         record: Of the model.
         given: Settings by name; None is the default.
         negative: As in `generate`.
+        loop: As in `generate`.
         longest: Seconds of a sound.
 
     Raises:
@@ -73,8 +84,15 @@ def check_asked(
     config: Defaults
     if isinstance(defaults, LatentGenerationConfig):
         config = settle(defaults, given, longest=longest)
+        if config.sampler is not None and config.sampler not in samplers_of(record):
+            raise UserError(
+                f"sampler is {config.sampler!r}, which cannot run {record.name}.",
+                expected=", ".join(samplers_of(record)),
+            )
         config.sampling()
     else:
         config = settle(defaults, given, longest=longest)
     check_negative(negative, config.cfg_scale)
+    if loop:
+        check_loop(config.duration, FADE_S)
     return config

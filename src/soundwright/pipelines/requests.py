@@ -132,6 +132,11 @@ def hash_samples(samples: Tensor) -> str:
 def _check_text(text: str, what: str) -> None:
     if not text.strip():
         raise UserError(f"{what} is empty.", expected="words, such as: a dog barks twice")
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UserError(
+            f"{what} holds a NUL or half a character.",
+            expected="text that can be written as UTF-8",
+        )
     if len(text) > LONGEST_PROMPT:
         raise UserError(
             f"{what} has {len(text)} characters.",

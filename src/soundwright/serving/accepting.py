@@ -8,7 +8,7 @@ from typing import Any
 
 from soundwright.core.errors import UserError, nearest
 from soundwright.core.files import hash_file
-from soundwright.pipelines.asking import check_asked
+from soundwright.pipelines.asking import check_asked, read_defaults
 from soundwright.pipelines.models import ModelRecord, find_model, read_record
 from soundwright.serving.bodies import GenerationBody, SoundOfJob
 from soundwright.serving.config import ServingConfig
@@ -39,7 +39,7 @@ class Acceptance:
         """Of every model that is offered, or what is wrong with it."""
         for name in config.models:
             try:
-                self.records[name] = read_record(find_model(name))
+                self.records[name] = find_record(name)
             except UserError as error:
                 self.records[name] = error
 
@@ -57,9 +57,13 @@ class Acceptance:
         name = body.model or self._config.models[0]
         record = self._find(name)
         try:
-            body.check(self._config.most)
+            body.check(self._config.most_at_once, self._config.most)
             config = check_asked(
-                record, body.drawing(), negative=body.negative, longest=self._config.longest
+                record,
+                body.drawing(),
+                negative=body.negative,
+                loop=body.loop,
+                longest=self._config.longest,
             )
         except UserError as error:
             raise refuse_error(error) from error
@@ -133,6 +137,17 @@ class Acceptance:
         return given, upload.hash
 
 
+def find_record(name: str) -> ModelRecord:
+    """What is known of a model that shall be offered.
+
+    Raises:
+        UserError: There is no such model, or it makes no sounds.
+    """
+    record = read_record(find_model(name))
+    read_defaults(record)
+    return record
+
+
 def refuse_error(error: UserError) -> ProblemError:
     """A person's mistake as an answer; the field is the first word of the message, if it is one."""
     word = error.problem.split(" ", 1)[0]
@@ -143,6 +158,8 @@ def refuse_error(error: UserError) -> ProblemError:
         field = "prompts"
     elif error.problem.startswith("The negative"):
         field = "negative"
+    elif error.problem.startswith("A loop"):
+        field = "loop"
     return ProblemError(422, describe_error(error, field=field))
 
 

@@ -36,7 +36,7 @@ class Access:
 
     def check(self, request: Request) -> ProblemError | None:
         """Why a request is not let in; None where it is."""
-        path = request.url.path
+        path = request.scope["path"]
         host = request.headers.get("host", "").rsplit("@", 1)[-1]
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         if self._hosts and name.lower() not in self._hosts:

@@ -17,7 +17,7 @@ from soundwright.serving.access import Access
 from soundwright.serving.config import ServingConfig
 from soundwright.serving.context import Context
 from soundwright.serving.engine import Engine
-from soundwright.serving.faults import answer, handle_faults
+from soundwright.serving.faults import answer, handle_faults, tell_unexpected
 from soundwright.serving.jobs import Problem
 from soundwright.serving.metrics import Metrics
 from soundwright.serving.routes import generations, jobs, models, operations, studio, uploads
@@ -109,7 +109,10 @@ def _guard(app: FastAPI, config: ServingConfig, metrics: Metrics) -> None:
     ) -> Response:
         refused = access.check(request)
         if refused is None:
-            response = await call_next(request)
+            try:
+                response = await call_next(request)
+            except Exception as error:  # noqa: BLE001 - else it would be answered bare of headers
+                response = tell_unexpected(error)
         else:
             if refused.status == 429:
                 metrics.refused("rate")

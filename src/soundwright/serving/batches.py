@@ -56,9 +56,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Refused:
-    """The batch cannot be made; nothing is wrong with the worker."""
+    """The batch, or one sound of it, cannot be made; nothing is wrong with the worker."""
 
     problem: Problem
+    place: int | None = None
+    """Which item; None is all that are not made yet."""
 
 
 Message = Progress | Piece | Made | Refused

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from soundwright.core.errors import UserError
 from soundwright.pipelines.requests import LONGEST_PROMPT, check_prompts
@@ -13,6 +13,8 @@ Format = Literal["wav", "flac", "mp3", "ogg"]
 MOST_SEED = 2**53 - 1
 """The largest whole number that every JSON reader keeps exactly."""
 MOST_PROMPTS = 1000
+SHORTEST_S = 0.1
+"""Of a sound: what is shorter is a click, or nothing at all."""
 
 JobId = Annotated[str, StringConstraints(pattern=r"^job-[0-9a-f]{20}$")]
 UploadId = Annotated[str, StringConstraints(pattern=r"^upload-[0-9a-f]{20}$")]
@@ -87,33 +89,30 @@ class GenerationBody(Body):
     stream: bool = False
     """Answer with the sound itself, a WAV, while it is made. Language models."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if (self.prompt is None) == (self.prompts is None):
-            raise UserError(
-                "A request has either a prompt or prompts.", expected='"prompt": "a dog barks"'
-            )
-        return self
-
     @property
     def wanted(self) -> list[str]:
         """The prompts."""
         return [self.prompt] if self.prompt is not None else list(self.prompts or ())
 
-    def check(self, most: int) -> None:
+    def check(self, most: int, candidates: int) -> None:
         """Refuse what cannot be meant, as the command line does.
 
         Args:
-            most: Sounds of a request, and candidates of a sound.
+            most: Sounds of a request.
+            candidates: Most of a sound.
 
         Raises:
             UserError: Says what and why.
         """
+        if (self.prompt is None) == (self.prompts is None):
+            raise UserError(
+                "A request has either a prompt or prompts.", expected='"prompt": "a dog barks"'
+            )
         check_prompts(self.wanted)
-        for name in ("num_samples", "best_of"):
-            if not 1 <= getattr(self, name) <= most:
+        for name, limit in (("num_samples", most), ("best_of", candidates)):
+            if not 1 <= getattr(self, name) <= limit:
                 raise UserError(
-                    f"{name} is {getattr(self, name)}.", expected=f"at least 1 and at most {most}"
+                    f"{name} is {getattr(self, name)}.", expected=f"at least 1 and at most {limit}"
                 )
         sounds = len(self.wanted) * self.num_samples
         if sounds > most:
@@ -121,6 +120,10 @@ class GenerationBody(Body):
                 f"{sounds} sounds were asked for in one request.",
                 expected=f"at most {most}",
                 change="Send several requests: those that arrive together are made together.",
+            )
+        if self.duration is not None and self.duration < SHORTEST_S:
+            raise UserError(
+                f"duration is {self.duration:g} s.", expected=f"at least {SHORTEST_S:g} s"
             )
         if self.loop and self.continue_from is not None:
             raise UserError("loop and continue_from cannot both be meant.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,8 @@ class ServingConfig(Config):
     """Those that may be asked for; the first is the default."""
     devices: tuple[str, ...] = Field(default=("auto",), min_length=1)
     """One worker each."""
-    dtype: str = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """Of the weights."""
     state: Path = Field(default_factory=lambda: cache_folder() / "serve")
     """The folder of jobs, sounds and uploads."""
     token: str | None = None
@@ -62,6 +63,11 @@ class ServingConfig(Config):
     """Results are removed after so long, favourites excepted."""
     keep_bytes: int = Field(default=2 * GIBI, ge=1)
     """... and the oldest before, when all together are larger, favourites excepted too."""
+
+    @property
+    def most_at_once(self) -> int:
+        """Sounds of one request: no more than may ever wait."""
+        return min(self.most, self.queue)
 
     @model_validator(mode="after")
     def _secret(self) -> Self:

@@ -34,8 +34,13 @@ class Context:
     def show(self, job: Job) -> JobView:
         """A job as clients see it."""
         engine = self.engine
+        if not job.ended and engine.lives.get(job.id) is None:
+            # It has ended since it was read; shown as it was, it would seem to begin again.
+            job = self.store.find(job.id) or job
         return show_job(
-            job, engine.lives.share(job.id, len(job.sounds)), engine.queue.position(job.id)
+            job,
+            engine.lives.share(job.id, [sound.done for sound in job.sounds]),
+            engine.queue.position(job.id),
         )
 
     def find(self, identity: str) -> Job:

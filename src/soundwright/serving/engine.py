@@ -8,10 +8,12 @@ by the next one.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from soundwright.core.errors import UserError
@@ -28,8 +30,10 @@ from soundwright.serving.store import Store
 from soundwright.serving.workers import LostError, Worker
 
 MOST_ATTEMPTS = 3
-"""Times that a job is begun before it is given up, whoever ended in the middle of it."""
+"""Times that a worker, or the server, may end in the middle of a job before that is given up."""
 SWEEP_EVERY_S = 600.0
+PAUSE_S = 2.0
+"""After which a disk that could not be written is tried again."""
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +45,24 @@ class _Run:
     plan: Plan
     items: tuple[Item, ...]
     began: float
-    made: set[int]
+    made: set[int] = field(default_factory=set[int])
+    """Places of items that are done with."""
+    done: set[str] = field(default_factory=set[str])
+    """Jobs that ended with one of these sounds."""
+    begun: bool = False
+    """Whether the store counts it as an attempt."""
     problem: Problem | None = None
     late: bool = False
 
     @property
     def jobs(self) -> list[str]:
         """Whose sounds it makes."""
-        return list(dict.fromkeys(item.job for item in self.items))
+        return _jobs(self.items)
+
+    @property
+    def left(self) -> list[Item]:
+        """Sounds that were not made."""
+        return [item for place, item in enumerate(self.items) if place not in self.made]
 
 
 class Engine:
@@ -156,25 +170,30 @@ class Engine:
             self._store.end(job.id, "failed", _ill_fated())
             return
         self._store.put_back([job.id])
+        self.lives.open(job.id)
         self.queue.put(job.plan, _items(job), known=True)
 
     def _work(self, worker: Worker) -> None:
         self._load(worker, self._config.models[0])
         while (taken := self.queue.take()) is not None:
-            plan, items = taken
-            jobs = list(dict.fromkeys(item.job for item in items))
+            run = _Run(*taken, time.monotonic())
+            jobs = run.jobs
             self._hold(jobs)
             try:
                 # Those that were cancelled on the way are left out.
                 begun = self._store.begin(jobs)
-                wanted = tuple(item for item in items if item.job in begun)
-                if wanted:
-                    self._make(worker, _Run(plan, wanted, time.monotonic(), set()))
+                run.begun = True
+                run.items = tuple(item for item in run.items if item.job in begun)
+                if run.items:
+                    self._make(worker, run)
+            except sqlite3.Error as error:
+                self._wait_for_disk(run, error)
             except Exception:
                 # Whatever it was, the other jobs must not wait for ever.
                 log.exception("A batch has failed.")
-                for job in jobs:
-                    self._fail(job, _unexpected())
+                with suppress(sqlite3.Error):
+                    for job in jobs:
+                        self._fail(job, _unexpected())
             finally:
                 self._release(jobs)
 
@@ -192,13 +211,20 @@ class Engine:
                     self._unwanted.discard(job)
 
     def _load(self, worker: Worker, model: str) -> None:
-        try:
-            self.models[model] = worker.load(model)
-        except LostError as error:
-            self.models[model] = Problem(
-                type="unavailable", message=f"{model} cannot be loaded: {error}."
-            )
-        problem = self.models[model]
+        problem: Problem | None = None
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                problem = worker.load(model)
+                break
+            except LostError as error:
+                why = f": {error}"
+            except Exception:
+                log.exception("A model has failed to load.")
+                why = ""
+            problem = Problem(type="unavailable", message=f"{model} cannot be loaded{why}.")
+            if self._ending.is_set():
+                break
+        self.models[model] = problem
         if problem is not None and not self._ending.is_set():
             log.error("%s cannot be loaded: %s", model, problem.message)
 
@@ -239,6 +265,10 @@ class Engine:
                 self.lives.add_piece(run.items[0].job, content)
             case Made(place, content, described):
                 self._keep(run, place, content, described)
+                run.made.add(place)
+            case Refused(problem, place) if place is not None:
+                self._fail(run.items[place].job, problem)
+                run.made.add(place)
             case Refused(problem):
                 run.problem = problem
                 if problem.type == "unavailable":
@@ -247,38 +277,44 @@ class Engine:
     def _keep(self, run: _Run, place: int, content: bytes, described: dict[str, Any]) -> None:
         """Put a sound on the shelf, then into the store: what the store knows is there."""
         item = run.items[place]
-        run.made.add(place)
         if item.job in self._unwanted:
             return
         if run.plan.stream:
             live = self.lives.get(item.job)
-            content = b"".join(live.pieces) if live is not None else b""
+            if live is None:
+                return  # It was cancelled this moment.
+            content = b"".join(live.pieces)
         try:
             self._shelf.put(item.job, item.number, item.format, content)
         except UserError as error:
-            self._fail(item.job, describe_error(error, "disk_full"))
+            log.error("A sound could not be kept: %s", error)
+            self._fail(item.job, _full())
             return
         job = self._store.add_sound(item.job, item.number, len(content), described)
         if job is None:
             self._shelf.remove(item.job)
-        elif job.ended:
+        elif job.state == "done":
+            run.done.add(job.id)
             self._finish(job.id, job.state)
         else:
             self.lives.progress(item.job, item.number, 1.0)
 
     def _settle(self, run: _Run) -> None:
         """Say of what was not made why, or let it wait for the next server."""
-        left = [item for place, item in enumerate(run.items) if place not in run.made]
-        jobs = list(dict.fromkeys(item.job for item in left))
+        self._store.forgive([job for job in run.jobs if job not in run.done])
+        jobs = _jobs(run.left)
         if run.problem is not None:
             for job in jobs:
                 self._fail(job, run.problem)
         elif run.late:
             for job in jobs:
                 self._fail(job, _too_slow(self._config.time_limit))
+        elif self._ending.is_set():
+            self._store.put_back(jobs)
         else:
-            # Stopped: by its clients, or because the server ends.
-            self._store.put_back([job for job in jobs if job not in self._unwanted])
+            # Its clients have stopped it, which is noted already; else it is a worker's fault.
+            for job in jobs:
+                self._fail(job, _unexpected())
 
     def _lose(self, run: _Run, error: LostError) -> None:
         """A worker died: of the batch, of its limit, or because the server ends."""
@@ -287,9 +323,8 @@ class Engine:
             return
         self._metrics.lost()
         log.error("A worker was lost: %s.", error)
-        left = [item for place, item in enumerate(run.items) if place not in run.made]
         again: list[Item] = []
-        for job in dict.fromkeys(item.job for item in left):
+        for job in _jobs(run.left):
             found = self._store.find(job)
             if found is None or found.ended:
                 continue
@@ -297,9 +332,25 @@ class Engine:
                 self._fail(job, _ill_fated() if not found.plan.stream else _lost_stream())
                 continue
             self.lives.restart(job)
-            again += [item for item in left if item.job == job]
-        self._store.put_back([item.job for item in again])
+            again += [item for item in run.left if item.job == job]
+        self._store.put_back(_jobs(again))
         self.queue.put_back(run.plan, again, alone=True)
+
+    def _wait_for_disk(self, run: _Run, error: sqlite3.Error) -> None:
+        """The store could not be written: what was not noted is made again when it can be."""
+        log.error("The store cannot be written, and is tried again: %s.", error)
+        if run.plan.stream:
+            with suppress(sqlite3.Error):
+                self._fail(run.items[0].job, _full())
+            return
+        left = _jobs(run.left)
+        if run.begun:
+            with suppress(sqlite3.Error):
+                self._store.forgive(left)
+        for job in left:
+            self.lives.restart(job)
+        self.queue.put_back(run.plan, run.left, alone=False)
+        self._ending.wait(PAUSE_S)
 
     def _fail(self, job: str, problem: Problem) -> None:
         if self._store.end(job, "failed", problem):
@@ -364,6 +415,19 @@ def _items(job: Job) -> list[Item]:
         for sound in job.sounds
         if not sound.done
     ]
+
+
+def _jobs(items: Iterable[Item]) -> list[str]:
+    """Whose sounds they are."""
+    return list(dict.fromkeys(item.job for item in items))
+
+
+def _full() -> Problem:
+    return Problem(
+        type="disk_full",
+        message="The server could not write the sound.",
+        change="Whoever runs the server should look at its disk. Then ask again.",
+    )
 
 
 def _too_slow(limit: float) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,10 +13,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from soundwright.core.errors import UserError, nearest
-from soundwright.serving.accepting import refuse_error
-from soundwright.serving.bodies import GenerationBody
+from soundwright.serving.bodies import GenerationBody, SoundOfJob
 from soundwright.serving.jobs import Problem
-from soundwright.serving.problems import ProblemError, describe_error
+from soundwright.serving.problems import ProblemError, refuse
 
 KINDS = {
     400: "malformed", 404: "not_found", 405: "not_allowed", 413: "too_large",
@@ -34,25 +33,17 @@ def handle_faults(app: FastAPI) -> None:
         return answer(error.status, error.problem, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def tell_invalid(_: Request, error: RequestValidationError) -> Response:
-        return _explain(error.errors()[0])
+    async def tell_invalid(request: Request, error: RequestValidationError) -> Response:
+        return _explain(_choose(error.errors()), kind_of(request))
 
     @app.exception_handler(UserError)
     async def tell_mistake(_: Request, error: UserError) -> Response:
         # What is wrong with a request is refused before; this is the disk.
-        return answer(507, describe_error(error, "disk_full"))
+        return _tell_full(error)
 
     @app.exception_handler(sqlite3.Error)
     async def tell_store(_: Request, error: sqlite3.Error) -> Response:
-        log.error("The store failed: %s", error)
-        return answer(
-            507,
-            Problem(
-                type="disk_full",
-                message=f"The server cannot write: {error}.",
-                change="Nothing was accepted. Whoever runs the server should look at its disk.",
-            ),
-        )
+        return _tell_full(error)
 
     @app.exception_handler(HTTPException)
     async def tell_fault(_: Request, error: HTTPException) -> Response:
@@ -63,12 +54,26 @@ def handle_faults(app: FastAPI) -> None:
             dict(error.headers or {}),
         )
 
-    @app.exception_handler(Exception)
-    async def tell_unexpected(_: Request, error: Exception) -> Response:
-        log.error("A request has failed.", exc_info=error)
-        return answer(
-            500, Problem(type="internal", message="Something unexpected went wrong here.")
-        )
+
+def tell_unexpected(error: Exception) -> Response:
+    """The answer to a fault that nobody has thought of."""
+    log.error("A request has failed.", exc_info=error)
+    return answer(500, Problem(type="internal", message="Something unexpected went wrong here."))
+
+
+def kind_of(request: Request) -> str:
+    """What a request says that its body is, such as application/json."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refuse_kind(kind: str, expected: str) -> ProblemError:
+    """The answer to a body of another kind."""
+    return refuse(
+        415,
+        "unsupported_media_type",
+        f"The body is said to be {kind[:100] or 'nothing in particular'}.",
+        expected=expected,
+    )
 
 
 def answer(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -77,12 +82,33 @@ def answer(status: int, problem: Problem, headers: Mapping[str, str] | None = No
     return JSONResponse(content, status, headers)
 
 
-def _explain(fault: Any) -> Response:
-    """The first thing that is wrong with a request."""
-    cause = fault.get("ctx", {}).get("error")
-    if isinstance(cause, UserError):
-        error = refuse_error(cause)
-        return answer(422, error.problem)
+def _tell_full(error: Exception) -> Response:
+    # Where the files lie is nobody's business.
+    log.error("The server cannot write: %s", error)
+    return answer(
+        507,
+        Problem(
+            type="disk_full",
+            message="The server cannot write.",
+            change="Nothing was accepted. Whoever runs the server should look at its disk.",
+        ),
+    )
+
+
+def _choose(faults: Sequence[Any]) -> Any:
+    """The fault to tell: the first, or of a choice between types the one that came farthest."""
+    field = faults[0]["loc"][:2]
+    return max(
+        (fault for fault in faults if fault["loc"][:2] == field),
+        key=lambda fault: len(fault["loc"]),
+    )
+
+
+def _explain(fault: Any, kind: str) -> Response:
+    """The first thing that is wrong with a request whose body is of a kind."""
+    if fault["type"] == "model_attributes_type" and kind != "application/json":
+        error = refuse_kind(kind, "JSON, with Content-Type: application/json")
+        return answer(error.status, error.problem)
     if fault["type"] == "json_invalid":
         reason = fault.get("ctx", {}).get("error", "")
         return answer(
@@ -91,15 +117,16 @@ def _explain(fault: Any) -> Response:
         )
     place = [str(one) for one in fault["loc"][1:]]
     # A choice between types names them too; only what clients wrote tells them anything.
-    field = ".".join(one for one in place if one.isidentifier() or one.isdigit()) or None
+    written = [one for one in place if one.isidentifier() or one.isdigit()]
+    field = ".".join(one for one in written if one != SoundOfJob.__name__) or None
     if fault["type"] == "extra_forbidden":
         name = place[-1]
+        fields = SoundOfJob.model_fields if len(place) > 1 else GenerationBody.model_fields
         return answer(
             422,
             Problem(
                 type="invalid",
-                message=f"There is no field {name[:100]!r}:"
-                f" {nearest(name[:100], GenerationBody.model_fields)}",
+                message=f"There is no field {name[:100]!r}: {nearest(name[:100], fields)}",
                 field=field,
             ),
         )

@@ -75,7 +75,7 @@ class Job(Record):
     plan: Plan
     problem: Problem | None = None
     attempts: int = 0
-    """How many times a worker has begun it."""
+    """How many times a worker has begun it and has not let go of it in order."""
     sounds: tuple[SoundEntry, ...] = Field(default=())
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -32,21 +32,26 @@ class Lives:
     def progress(self, job: str, number: int, done: float) -> None:
         """Note how much of a sound is done."""
         with self._lock:
-            self._jobs.setdefault(job, Live()).progress[number] = done
+            live = self._jobs.get(job)
+            if live is not None:  # Else it has ended, and others of its batch go on.
+                live.progress[number] = done
         self.tell(job)
 
     def add_piece(self, job: str, content: bytes) -> None:
         """Note further bytes of a stream."""
         with self._lock:
-            self._jobs.setdefault(job, Live()).pieces.append(content)
+            live = self._jobs.get(job)
+            if live is not None:
+                live.pieces.append(content)
         self.tell(job)
 
     def restart(self, job: str) -> None:
         """Forget what a worker that died has made of a job."""
         with self._lock:
-            live = self._jobs.setdefault(job, Live())
-            live.progress.clear()
-            live.pieces.clear()
+            live = self._jobs.get(job)
+            if live is not None:
+                live.progress.clear()
+                live.pieces.clear()
 
     def finish(self, job: str) -> None:
         """Note that no more comes of a job; whoever watches it still sees what was there."""
@@ -66,12 +71,13 @@ class Lives:
         with self._lock:
             return self._jobs.setdefault(job, Live())
 
-    def share(self, job: str, sounds: int) -> float:
-        """How much of a job is done, from 0 to 1."""
-        live = self.get(job)
-        if live is None or not sounds:
-            return 0.0
-        return min(1.0, sum(list(live.progress.values())) / sounds)
+    def share(self, job: str, done: Sequence[bool]) -> float:
+        """How much of a job is done, from 0 to 1, where `done` says which of its sounds are."""
+        with self._lock:
+            live = self._jobs.get(job)
+            progress = {} if live is None else dict(live.progress)
+        parts = [1.0 if there else progress.get(number, 0.0) for number, there in enumerate(done)]
+        return sum(parts) / len(parts)
 
     @contextmanager
     def watch(self, job: str) -> Iterator[asyncio.Event]:

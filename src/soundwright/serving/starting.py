@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+from collections.abc import Callable
 from contextlib import closing
 
 from soundwright.core.locking import lock_folder
@@ -32,18 +33,33 @@ def settle_access(config: ServingConfig, host: str) -> ServingConfig:
         host: On which the server will listen.
     """
     if is_local(host):
-        names = config.hosts or (*LOOPBACK, f"[{LOOPBACK[1]}]", host.lower())
+        names = (*LOOPBACK, f"[{LOOPBACK[1]}]", host.lower(), *config.hosts)
         return config.model_copy(update={"hosts": tuple(dict.fromkeys(names))})
     token = config.token or secrets.token_urlsafe(24)
     return config.model_copy(update={"token": token})
 
 
-def serve(config: ServingConfig, listener: socket.socket) -> None:
+def check_models(config: ServingConfig) -> None:
+    """See that what is to be offered is there, before any of it is loaded.
+
+    Raises:
+        UserError: It is not, or makes no sounds.
+    """
+    from soundwright.serving.accepting import find_record
+
+    for name in config.models:
+        find_record(name)
+
+
+def serve(
+    config: ServingConfig, listener: socket.socket, announce: Callable[[], None] = lambda: None
+) -> None:
     """Serve until interrupted; what was accepted and is not done is done after the next start.
 
     Args:
         config: From `settle_access`.
         listener: From `web.ports.listen`; closed at the end.
+        announce: Called when nothing stands in the way any more.
 
     Raises:
         UserError: The extra `serve` is not installed, another server works on the same folder, or
@@ -58,6 +74,7 @@ def serve(config: ServingConfig, listener: socket.socket) -> None:
     workers = [LocalWorker(device, config.dtype) for device in config.devices]
     with closing(listener), lock_folder(config.state):
         app = create_app(config, workers)
+        announce()
         settings = uvicorn.Config(
             app,
             log_level="warning",

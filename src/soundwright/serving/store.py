@@ -151,6 +151,17 @@ class Store:
                 [(identity,) for identity in identities],
             )
 
+    def forgive(self, identities: Sequence[str]) -> None:
+        """Take an attempt back: it ended in order, though the job is not at its end."""
+        if not identities:
+            return
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE jobs SET attempts = attempts - 1"
+                " WHERE id = ? AND state IN ('waiting', 'running')",
+                [(identity,) for identity in identities],
+            )
+
     def add_sound(
         self, identity: str, number: int, size: int, described: Mapping[str, Any]
     ) -> Job | None:
@@ -205,7 +216,8 @@ class Store:
     def expire(self, days: float, most_bytes: int) -> list[str]:
         """Choose what is kept no longer: jobs too old, and the oldest of too many.
 
-        A job with a favourite stays. Its jobs' files are the caller's to remove.
+        A job with a favourite stays, and one with a sound that an unfinished job begins with. The
+        files of the others are the caller's to remove.
 
         Args:
             days: How long results are kept.
@@ -216,6 +228,7 @@ class Store:
         """
         oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds")
         with self._database.write() as connection:
+            needed = {name.partition("/")[0] for name in _beginnings(connection)}
             rows = connection.execute(
                 "SELECT jobs.id, jobs.finished_at, SUM(COALESCE(size, 0)), MAX(favourite)"
                 " FROM jobs JOIN sounds ON sounds.job = jobs.id"
@@ -225,7 +238,9 @@ class Store:
             held = sum(size for _, _, size, _ in rows)
             gone: list[str] = []
             for identity, finished, size, favourite in rows:
-                if not favourite and (finished < oldest or (held > most_bytes and size)):
+                if favourite or identity in needed:
+                    continue
+                if finished < oldest or (held > most_bytes and size):
                     gone.append(identity)
                     held -= size
             connection.executemany(
@@ -253,12 +268,7 @@ class Store:
         """As `expire`, of uploads; those that an unfinished job begins with stay."""
         oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds")
         with self._database.write() as connection:
-            needed = {
-                json.loads(plan)["beginning"]
-                for (plan,) in connection.execute(
-                    "SELECT plan FROM jobs WHERE state IN ('waiting', 'running')"
-                )
-            }
+            needed = _beginnings(connection)
             rows = connection.execute(
                 "SELECT id, created_at, size FROM uploads ORDER BY created_at"
             ).fetchall()
@@ -282,6 +292,13 @@ class Store:
 def now() -> str:
     """The time of the server in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _beginnings(connection: sqlite3.Connection) -> set[str]:
+    """What unfinished jobs begin with."""
+    plans = connection.execute("SELECT plan FROM jobs WHERE state IN ('waiting', 'running')")
+    found = (json.loads(plan)["beginning"] for (plan,) in plans)
+    return {name for name in found if name is not None}
 
 
 def _read(connection: sqlite3.Connection, identity: str) -> Job:

@@ -98,8 +98,12 @@ class Maker:
         )
         for place, (sound, item) in enumerate(zip(sounds, batch.items, strict=True)):
             described = sound.describe()
-            content = encode(sound.sound, f".{item.format}", metadata=tag(described))
-            tell(Made(place, content, described))
+            try:
+                content = encode(sound.sound, f".{item.format}", metadata=tag(described))
+            except UserError as error:  # Of this file; the others of the batch are somebody else's.
+                tell(Refused(describe_error(error), place))
+            else:
+                tell(Made(place, content, described))
 
     def _pour(
         self,

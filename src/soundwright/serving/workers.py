@@ -100,6 +100,11 @@ class LocalWorker:
             self._listen(child, tell, is_stopped)
         except (EOFError, OSError) as error:
             raise self._lost(child) from error
+        except BaseException:
+            # Else the next batch would hear what this one still has to say.
+            child.process.kill()
+            self._lost(child)
+            raise
 
     def _listen(self, child: Child, tell: Tell, is_stopped: IsStopped) -> None:
         stopped_at: float | None = None

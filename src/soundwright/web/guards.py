@@ -25,6 +25,10 @@ MOST_DISCARDED = 32 << 20
 """Bytes of a body that is too large which are read before the connection is given up."""
 
 
+class GoneError(Exception):
+    """The client went away before its body was whole."""
+
+
 class Guard:
     """Middleware: refuses bodies that are too large, whatever their header says.
 
@@ -52,7 +56,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send = self._dress(send)
-        body = await read_body(receive, self._largest(scope["method"], scope["path"]))
+        try:
+            body = await read_body(receive, self._largest(scope["method"], scope["path"]))
+        except GoneError:
+            return
         if body is None:
             await self._refuse(scope, receive, send)
             return
@@ -80,11 +87,16 @@ async def read_body(receive: Receive, largest: int) -> bytes | None:
 
     What is too large is read on for a while, and not kept: many a client reads no answer before it
     has sent all.
+
+    Raises:
+        GoneError: Nobody waits for an answer, and what came is not what was meant.
     """
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
         part = message.get("body", b"")
         size += len(part)
         if size > largest:

@@ -61,20 +61,18 @@ async def read_job(running: Running, found: Found, wait: Wait = 0.0) -> JobView:
 @router.get("/{job}/events", response_class=EventSourceResponse)
 async def follow_job(running: Running, found: Found) -> AsyncIterator[ServerSentEvent]:
     """The job at each change, a few times a second at most, until it has ended."""
-    job = found
-    with running.engine.lives.watch(job.id) as changed:
-        while True:
+    with running.engine.lives.watch(found.id) as changed:
+        # Only now, since it may have ended before anybody watched.
+        job = await run_in_threadpool(running.store.find, found.id)
+        while job is not None:
             yield ServerSentEvent(event="job", data=running.show(job))
             if job.ended:
                 return
             await changed.wait()
             changed.clear()
-            now = await run_in_threadpool(running.store.find, job.id)
-            if now is None:
-                return
-            if not now.ended:
+            job = await run_in_threadpool(running.store.find, found.id)
+            if job is not None and not job.ended:
                 await asyncio.sleep(QUICKEST_S)
-            job = now
 
 
 @router.post("/{job}/cancel")
@@ -129,7 +127,9 @@ async def wait_for(running: Context, job: Job, seconds: float) -> Job:
     """The job when it has ended, or after so many seconds."""
     deadline = time.monotonic() + seconds
     with running.engine.lives.watch(job.id) as changed:
-        while not job.ended and (left := deadline - time.monotonic()) > 0:
+        # Only now, since it may have ended before anybody watched.
+        found = await run_in_threadpool(running.store.find, job.id) or job
+        while not found.ended and (left := deadline - time.monotonic()) > 0:
             try:
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
@@ -137,8 +137,11 @@ async def wait_for(running: Context, job: Job, seconds: float) -> Job:
             changed.clear()
             # Progress comes often, and an end is what is waited for.
             if running.engine.lives.get(job.id) is None:
-                job = await run_in_threadpool(running.store.find, job.id) or job
-    return await run_in_threadpool(running.store.find, job.id) or job
+                now = await run_in_threadpool(running.store.find, job.id)
+                if now is None:
+                    break  # It was removed.
+                found = now
+    return found
 
 
 def _mark(running: Context, found: Job, number: int, *, favourite: bool) -> JobView:

@@ -10,9 +10,9 @@ from pydantic import Field
 import soundwright
 from soundwright.core.errors import UserError
 from soundwright.core.records import Record
-from soundwright.diffusion.solvers import FLOW_SAMPLERS, NOISE_SAMPLERS
-from soundwright.pipelines.asking import read_defaults, settings_of
+from soundwright.pipelines.asking import read_defaults, samplers_of, settings_of
 from soundwright.pipelines.models import ModelRecord
+from soundwright.serving.bodies import SHORTEST_S
 from soundwright.serving.context import Context, Running
 from soundwright.serving.jobs import Problem
 from soundwright.serving.problems import describe_error
@@ -28,7 +28,7 @@ EXAMPLES = (
     "footsteps, then a door knocks three times",
 )
 RANGES: dict[str, tuple[float, float | None]] = {
-    "duration": (0.1, None),
+    "duration": (SHORTEST_S, None),
     "cfg_scale": (0.0, None),
     "temperature": (0.0, None),
     "top_k": (0, None),
@@ -107,14 +107,14 @@ def _settings(running: Context, record: ModelRecord) -> dict[str, SettingView]:
     views: dict[str, SettingView] = {}
     for name in settings_of(record):
         if name == "sampler":
-            flows = list(record.parts.values())[-1].get("process", {}).get("kind") == "flow"
-            choices = FLOW_SAMPLERS if flows else NOISE_SAMPLERS
-            default = defaults[name] or ("euler" if flows else "dpm++")
+            choices = samplers_of(record)
+            default = defaults[name] or ("euler" if "euler" in choices else "dpm++")
             views[name] = SettingView(default=default, choices=list(choices))
             continue
         least, most = RANGES[name]
         most = running.config.longest if name == "duration" else most
         views[name] = SettingView(default=defaults[name], minimum=least, maximum=most)
-    for name in ("num_samples", "best_of"):
-        views[name] = SettingView(default=1, minimum=1, maximum=running.config.most)
+    most = {"num_samples": running.config.most_at_once, "best_of": running.config.most}
+    for name, limit in most.items():
+        views[name] = SettingView(default=1, minimum=1, maximum=limit)
     return views

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from soundwright.core.errors import AudioError
 from soundwright.core.records import Record
 from soundwright.serving.context import Context, Running
+from soundwright.serving.faults import kind_of, refuse_kind
 from soundwright.serving.problems import ProblemError, describe_error, refuse
 
 router = APIRouter(prefix="/v1/audio/uploads", tags=["sounds"])
@@ -37,14 +38,9 @@ BODY = {
 @router.post("", status_code=201, openapi_extra=BODY)
 async def upload(request: Request, running: Running) -> UploadView:
     """Send a sound: the bytes of a WAV, FLAC, Ogg or MP3 file as the body."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = kind_of(request)
     if not kind.startswith("audio/") and kind != "application/ogg":
-        raise refuse(
-            415,
-            "unsupported_media_type",
-            f"The body is said to be {kind or 'nothing in particular'}.",
-            expected="the bytes of a sound file, with Content-Type: audio/wav or alike",
-        )
+        raise refuse_kind(kind, "the bytes of a sound file, with Content-Type: audio/wav or alike")
     content = await request.body()
     if not content:
         raise refuse(422, "invalid", "The upload is empty.", expected="the bytes of a sound file")
