@@ -17,8 +17,7 @@ from soundwright.serving.app import create_app
 from soundwright.serving.bodies import MOST_SEED, GenerationBody
 from soundwright.serving.config import ServingConfig
 from soundwright.serving.jobs import Problem
-from soundwright.serving.routes.generations import wait_for_job
-from soundwright.serving.routes.jobs import follow_job
+from soundwright.serving.routes.jobs import follow_job, wait_for_job
 from soundwright.serving.starting import settle_access
 from soundwright.web.guards import HEADERS
 

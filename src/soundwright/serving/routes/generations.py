@@ -17,7 +17,7 @@ from soundwright.serving.jobs import Job
 from soundwright.serving.live import Live
 from soundwright.serving.problems import ProblemError, refuse
 from soundwright.serving.queueing import ClosedError, FullError
-from soundwright.serving.routes.jobs import Wait, wait_for
+from soundwright.serving.routes.jobs import Wait, wait_for_job
 from soundwright.serving.views import JobView
 
 JOB_HEADER = "x-soundwright-job"
@@ -69,7 +69,7 @@ async def generate(
     response.headers["server-timing"] = f"accept;dur={1000 * seconds:.2f}"
     if body.stream:
         return await _stream(running, job, live)
-    job = await wait_for(running, job, wait)
+    job = await wait_for_job(running, job, wait)
     response.status_code = 200 if job.state == "done" else 202
     return running.show(job)
 

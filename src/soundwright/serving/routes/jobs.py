@@ -55,7 +55,7 @@ def list_jobs(
 @router.get("/{job}")
 async def read_job(running: Running, found: Found, wait: Wait = 0.0) -> JobView:
     """One job."""
-    return running.show(await wait_for(running, found, wait))
+    return running.show(await wait_for_job(running, found, wait))
 
 
 @router.get("/{job}/events", response_class=EventSourceResponse)
@@ -123,7 +123,7 @@ def remove_favourite(running: Running, found: Found, number: Number) -> JobView:
     return _mark(running, found, number, favourite=False)
 
 
-async def wait_for(running: Context, job: Job, seconds: float) -> Job:
+async def wait_for_job(running: Context, job: Job, seconds: float) -> Job:
     """The job when it has ended, or after so many seconds."""
     deadline = time.monotonic() + seconds
     with running.engine.lives.watch(job.id) as changed:
