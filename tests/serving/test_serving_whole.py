@@ -235,7 +235,7 @@ def test_a_killed_server_finishes_after_its_restart_what_it_had_accepted(house, 
     for job, body in told.items():
         assert house.server.sounds(job) == [saved(**body)]
     listed = house.server.ask("/v1/jobs?limit=100")["jobs"]
-    assert {job["state"] for job in listed} == {"done", "cancelled"}
+    assert {job["state"] for job in listed} <= {"done", "cancelled"}
 
 
 def test_a_server_that_is_told_to_end_finishes_what_it_makes_and_keeps_the_rest(house, server):
