@@ -28,6 +28,8 @@ class Lives:
         self._lock = threading.Lock()
         self._jobs: dict[str, Live] = {}
         self._watchers: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+        self.over = False
+        """Whether the server ends, so that nobody should wait for news any longer."""
 
     def progress(self, job: str, number: int, done: float) -> None:
         """Note how much of a sound is done."""
@@ -92,6 +94,14 @@ class Lives:
                 self._watchers[job].remove(watcher)
                 if not self._watchers[job]:
                     del self._watchers[job]
+
+    def end(self) -> None:
+        """Send home who waits for news: open answers would hold the server up."""
+        self.over = True
+        with self._lock:
+            jobs = list(self._watchers)
+        for job in jobs:
+            self.tell(job)
 
     def tell(self, job: str) -> None:
         """Wake who watches a job."""

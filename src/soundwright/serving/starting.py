@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from types import FrameType
 
 from soundwright.core.locking import lock_folder
 from soundwright.serving.config import ServingConfig
@@ -82,4 +83,12 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=int(config.grace) or 1,
         )
-        uvicorn.Server(settings).run(sockets=[listener])
+        server = uvicorn.Server(settings)
+        leave = server.handle_exit
+
+        def handle_exit(number: int, frame: FrameType | None) -> None:
+            app.state.context.engine.lives.end()
+            leave(number, frame)
+
+        server.handle_exit = handle_exit
+        server.run(sockets=[listener])

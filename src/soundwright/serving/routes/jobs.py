@@ -66,7 +66,7 @@ async def follow_job(running: Running, found: Found) -> AsyncIterator[ServerSent
         job = await run_in_threadpool(running.store.find, found.id)
         while job is not None:
             yield ServerSentEvent(event="job", data=running.show(job))
-            if job.ended:
+            if job.ended or running.engine.lives.over:
                 return
             await changed.wait()
             changed.clear()
@@ -129,14 +129,15 @@ async def wait_for_job(running: Context, job: Job, seconds: float) -> Job:
     with running.engine.lives.watch(job.id) as changed:
         # Only now, since it may have ended before anybody watched.
         found = await run_in_threadpool(running.store.find, job.id) or job
-        while not found.ended and (left := deadline - time.monotonic()) > 0:
+        lives = running.engine.lives
+        while not (found.ended or lives.over) and (left := deadline - time.monotonic()) > 0:
             try:
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
                 break
             changed.clear()
             # Progress comes often, and an end is what is waited for.
-            if running.engine.lives.get(job.id) is None:
+            if lives.get(job.id) is None:
                 now = await run_in_threadpool(running.store.find, job.id)
                 if now is None:
                     break  # It was removed.
