@@ -21,9 +21,9 @@ from scripted import (
     wait_for,
 )
 
-from soundwright.serving import engine as engine_module
+from soundwright.serving import crew
 from soundwright.serving.batches import Made, Progress, Refused
-from soundwright.serving.engine import MOST_ATTEMPTS
+from soundwright.serving.crew import MOST_ATTEMPTS
 from soundwright.serving.jobs import Problem
 from soundwright.serving.queueing import ClosedError, FullError
 from soundwright.serving.store import Store
@@ -275,7 +275,7 @@ def test_a_job_that_failed_half_way_is_told_once(tmp_path, bench):
 
 
 def test_a_store_that_cannot_be_written_for_a_while_costs_no_job(tmp_path, bench, monkeypatch):
-    monkeypatch.setattr(engine_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(crew, "PAUSE_S", 0.01)
     faults = {"begin": 2, "add_sound": 2}
 
     class Full(Store):

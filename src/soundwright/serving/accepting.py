@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from soundwright.core.errors import UserError, nearest
-from soundwright.core.files import hash_file
 from soundwright.pipelines.asking import check_asked, read_defaults
 from soundwright.pipelines.models import ModelRecord, find_model, read_record
-from soundwright.serving.bodies import GenerationBody, SoundOfJob
+from soundwright.serving.beginnings import find_beginning
+from soundwright.serving.bodies import GenerationBody
 from soundwright.serving.config import ServingConfig
 from soundwright.serving.engine import Engine
 from soundwright.serving.jobs import Job, Plan
@@ -72,7 +72,7 @@ class Acceptance:
             raise refuse(
                 422, "invalid", f"{what} is not for {name}, which is a diffusion model.", field=what
             )
-        beginning, digest = self._beginning(body)
+        beginning, digest = find_beginning(self._store, self._shelf, body.continue_from)
         plan = Plan(
             model=name,
             model_hash=record.hash,
@@ -106,35 +106,6 @@ class Acceptance:
         if problem is not None:
             raise ProblemError(503, problem)
         return found
-
-    def _beginning(self, body: GenerationBody) -> tuple[str | None, str | None]:
-        """Which sound is continued, and the hash of its file."""
-        given = body.continue_from
-        if given is None:
-            return None, None
-        gone = refuse(
-            410, "expired", "The sound to continue is not kept any more.", field="continue_from"
-        )
-        if isinstance(given, SoundOfJob):
-            job = self._store.find(given.job)
-            known = job is not None and given.sound < len(job.sounds)
-            if job is None or not known or not job.sounds[given.sound].done:
-                raise refuse(
-                    404, "not_found", "There is no such sound to continue.", field="continue_from"
-                )
-            path = self._shelf.place(given.job, given.sound, job.plan.format)
-            if not path.is_file():
-                raise gone
-            return f"{given.job}/{given.sound}", hash_file(path)
-        upload = self._store.find_upload(given)
-        if upload is None:
-            raise refuse(
-                404, "not_found", "There is no such upload.", change="Send the sound first, to"
-                " /v1/audio/uploads.", field="continue_from",
-            )  # fmt: skip
-        if not self._shelf.place_upload(given).is_file():
-            raise gone
-        return given, upload.hash
 
 
 def find_record(name: str) -> ModelRecord:

@@ -86,9 +86,9 @@ def serve(
         server = uvicorn.Server(settings)
         leave = server.handle_exit
 
-        def handle_exit(number: int, frame: FrameType | None) -> None:
+        def handle_exit(sig: int, frame: FrameType | None) -> None:
             app.state.context.engine.lives.end()
-            leave(number, frame)
+            leave(sig, frame)
 
         server.handle_exit = handle_exit
         server.run(sockets=[listener])
