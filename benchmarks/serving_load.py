@@ -132,7 +132,7 @@ def submit(address: str, prompt: str, settings: dict[str, Any]) -> tuple[str, fl
     """Ask for a sound: the job, and how long the server says that took it."""
     client = Client(address, patience=0)
     answer, headers = client.submit_timed(prompt, **settings)
-    found = re.search(r"accept;dur=([\d.]+)", headers.get("Server-Timing", ""))
+    found = re.search(r"accept;dur=([\d.]+)", headers.get("server-timing", ""))
     return answer.id, float(found.group(1)) if found else float("nan")
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -103,3 +104,97 @@ def test_a_script_is_one_transaction_and_may_span_lines(database):
         run_script(connection, script)
     with database.open() as connection:
         assert connection.execute("SELECT text FROM more").fetchall() == [("one; two",)]
+
+
+@pytest.fixture
+def standing(tmp_path):
+    database = Database(tmp_path / "some.sqlite", standing=True)
+    with database.write() as connection:
+        connection.execute("CREATE TABLE facts (number INTEGER UNIQUE)")
+    yield database
+    database.close()
+
+
+def numbers(database):
+    with database.open() as connection:
+        return {number for (number,) in connection.execute("SELECT number FROM facts")}
+
+
+def test_writes_that_meet_are_all_there_when_they_return(standing):
+    seen = []
+
+    def write(first):
+        for number in range(first, first + 25):
+            with standing.write() as connection:
+                connection.execute("INSERT INTO facts VALUES (?)", (number,))
+            seen.append(number in numbers(standing))
+
+    threads = [threading.Thread(target=write, args=(100 * one,)) for one in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [True] * 200
+    assert len(numbers(standing)) == 200
+
+
+def test_a_write_that_fails_takes_none_of_its_company_along(standing):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        with standing.write() as connection:
+            inside.set()
+            go_on.wait(30)
+            connection.execute("INSERT INTO facts VALUES (1)")
+
+    def fail():
+        with suppress(RuntimeError), standing.write() as connection:
+            connection.execute("INSERT INTO facts VALUES (2)")
+            raise RuntimeError
+
+    def follow():
+        with standing.write() as connection:
+            connection.execute("INSERT INTO facts VALUES (3)")
+
+    threads = [threading.Thread(target=one) for one in (hold, fail, follow)]
+    for thread in threads:
+        thread.start()
+        inside.wait(30)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert numbers(standing) == {1, 3}
+
+
+def test_a_disk_that_is_full_is_told_to_everybody_in_the_transaction(standing):
+    told = []
+    inside, go_on = threading.Event(), threading.Event()
+    with standing.write() as connection:
+        connection.execute("PRAGMA max_page_count = 3")
+
+    def write(number, text, wait):
+        try:
+            with standing.write() as connection:
+                connection.execute("INSERT INTO facts VALUES (?)", (number,))
+                if wait:
+                    inside.set()
+                    go_on.wait(30)
+                connection.execute("CREATE TABLE more AS SELECT ? AS text", (text,))
+                connection.execute("DROP TABLE more")
+        except sqlite3.Error:
+            told.append(number)
+
+    first = threading.Thread(target=write, args=(1, "", True))
+    second = threading.Thread(target=write, args=(2, "x" * 100_000, False))
+    first.start()
+    inside.wait(30)
+    second.start()
+    go_on.set()
+    first.join()
+    second.join()
+    # What nobody was told of is there; what is gone was told.
+    assert numbers(standing) == {1, 2} - set(told)
+    assert 2 in told
+    with standing.write() as connection:
+        connection.execute("INSERT INTO facts VALUES (4)")
+    assert 4 in numbers(standing)

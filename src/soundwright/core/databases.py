@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE_S = 30.0
+MOST_TOGETHER = 64
+"""Writes that share a barrier."""
 
 
 class Database:
@@ -19,15 +21,17 @@ class Database:
 
     Args:
         path: Of the file; it is made at the first write.
-        standing: Whether one connection writes all, from whatever thread, until `close`. It writes
-            twice as fast as a new one each time, and lets its threads wait in line.
+        standing: Whether one connection writes all, from whatever thread, until `close`. Writes
+            that meet reach the disk together: each waits for one barrier, and for the one before.
     """
 
     def __init__(self, path: Path, *, standing: bool = False) -> None:
         self.path = path
         self._standing = standing
-        self._lock = threading.Lock()
+        self._lock, self._counting = threading.Lock(), threading.Lock()
+        self._waiting = 0
         self._writer: sqlite3.Connection | None = None
+        self._group: _Group | None = None
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
@@ -45,11 +49,23 @@ class Database:
             with self.open() as connection, _transaction(connection):
                 yield connection
             return
+        with self._counting:
+            self._waiting += 1
         with self._lock:
-            if self._writer is None:
-                self._writer = self._connect()
-            with _transaction(self._writer):
-                yield self._writer
+            with self._counting:
+                self._waiting -= 1
+            writer, group = self._join()
+            try:
+                with _savepoint(writer):
+                    yield writer
+            finally:
+                # Whoever waits for the lock goes on in this transaction, and ends it. A full disk
+                # has ended it already, for all who were in it.
+                if not self._waiting or group.size >= MOST_TOGETHER or not writer.in_transaction:
+                    self._end(writer, group)
+        group.ended.wait()
+        if group.error is not None:
+            raise group.error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -57,6 +73,28 @@ class Database:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+
+    def _join(self) -> tuple[sqlite3.Connection, _Group]:
+        """The transaction that is open, or a new one."""
+        if self._writer is None:
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA journal_mode = WAL")
+        if self._group is None:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._group = _Group()
+        self._group.size += 1
+        return self._writer, self._group
+
+    def _end(self, writer: sqlite3.Connection, group: _Group) -> None:
+        self._group = None
+        try:
+            writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            group.error = error
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+        finally:
+            group.ended.set()
 
     def check(self) -> str:
         """What SQLite finds wrong with the file, in a word; "ok" is nothing."""
@@ -71,6 +109,29 @@ class Database:
         # The full barrier: what was acknowledged outlives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+
+class _Group:
+    """Writes of one transaction."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.ended = threading.Event()
+        self.error: sqlite3.Error | None = None
+
+
+@contextmanager
+def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction, which is whole or was not."""
+    connection.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO part")
+            connection.execute("RELEASE part")
+        raise
+    connection.execute("RELEASE part")
 
 
 @contextmanager

@@ -112,11 +112,12 @@ class Client:
     def submit_timed(
         self, prompts: str | list[str], **settings: Any
     ) -> tuple[JobView, Mapping[str, str]]:
-        """As `submit`, with the answer's headers, of which Server-Timing says how long it took."""
+        """As `submit`, with the answer's headers, whose names are in lower case."""
         name = "prompt" if isinstance(prompts, str) else "prompts"
         body = _write({name: prompts, **settings})
         with closing(self._insist("/v1/audio/generations", body)) as answer:
-            return JobView.model_validate_json(answer.read()), dict(answer.headers)
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return JobView.model_validate_json(answer.read()), headers
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[bytes]:
         """The bytes of a WAV as they are made; arguments and errors are those of `generate`."""
