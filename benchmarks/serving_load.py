@@ -17,27 +17,30 @@ With `--kills`, the server and its worker are killed at random moments and start
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from serving_process import ServerProcess
-from soundwright.core.errors import UserError
 from soundwright.core.files import write_json
-from soundwright.serving.client import Client, ServerError
+from soundwright.serving.client import Client
 
 PROMPTS = ("a dog barks", "rain", "a clock ticks", "sea waves", "a rooster crows", "a baby cries")
 DURATIONS = (0.5, 1.0, 2.0)
-BUSY = 429
+OK, ACCEPTED = 200, 202
 MEBI = 1 << 20
 
 
@@ -104,63 +107,92 @@ class Place:
     address: str
 
 
+class Caller:
+    """One client's connection, which stays open from request to request.
+
+    Args:
+        place: Where the server is.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._address = ""
+        self._connection: HTTPConnection | None = None
+
+    def ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and content of an answer.
+
+        Raises:
+            OSError: The server is not there; the next call looks for it again.
+            HTTPException: It has hung up.
+        """
+        if self._connection is None or self._address != self._place.address:
+            self._address = self._place.address
+            self._connection = HTTPConnection(urlsplit(self._address).netloc, timeout=120)
+        headers = {"Content-Type": "application/json"}
+        try:
+            content = None if body is None else json.dumps(body)
+            self._connection.request(method, path, content, headers)
+            answer = self._connection.getresponse()
+            return answer.status, dict(answer.headers.items()), answer.read()
+        except (OSError, HTTPException):
+            self._connection.close()
+            self._connection = None
+            raise
+
+
 def behave(place: Place, seen: Seen, ending: threading.Event, number: int) -> None:
     """One client: ask, wait, ask again."""
     chance = random.Random(number)
+    caller = Caller(place)
     while not ending.is_set():
-        settings = {
+        body = {
+            "prompt": chance.choice(PROMPTS),
             "seed": chance.randrange(10**6),
             "duration": chance.choice(DURATIONS),
         }
         try:
-            job, handling = submit(place.address, chance.choice(PROMPTS), settings)
-        except ServerError as error:
-            seen.refusals[f"{error.status} {error.kind}"] += 1
-            ending.wait(min(error.retry_after or 1, 5))
-            continue
-        except (UserError, OSError):
+            status, headers, content = caller.ask("POST", "/v1/audio/generations", body)
+        except (OSError, HTTPException):
             ending.wait(0.5)  # It was killed.
             continue
-        accepted = time.monotonic()
+        if status != ACCEPTED:
+            kind = json.loads(content)["error"]["type"]
+            with seen.lock:
+                seen.refusals[f"{status} {kind}"] += 1
+            ending.wait(min(int(headers.get("retry-after", "1")), 5))
+            continue
+        job, accepted = json.loads(content)["id"], time.monotonic()
+        found = re.search(r"accept;dur=([\d.]+)", headers.get("server-timing", ""))
         with seen.lock:
             seen.accepted[job] = accepted
-            seen.handling.append(handling)
-        fetch(place, seen, job, accepted)
+            seen.handling.append(float(found.group(1)) if found else float("nan"))
+        fetch(caller, seen, job, accepted)
 
 
-def submit(address: str, prompt: str, settings: dict[str, Any]) -> tuple[str, float]:
-    """Ask for a sound: the job, and how long the server says that took it."""
-    client = Client(address, patience=0)
-    answer, headers = client.submit_timed(prompt, **settings)
-    found = re.search(r"accept;dur=([\d.]+)", headers.get("server-timing", ""))
-    return answer.id, float(found.group(1)) if found else float("nan")
-
-
-def fetch(place: Place, seen: Seen, job: str, accepted: float) -> None:
+def fetch(caller: Caller, seen: Seen, job: str, accepted: float) -> None:
     """Wait for a job and take its sound."""
     while True:
-        client = Client(place.address)
         try:
-            view = client.wait(job, 20)
-            if view.state in ("waiting", "running"):
+            status, _, content = caller.ask("GET", f"/v1/jobs/{job}?wait=20")
+            view = json.loads(content)
+            if status == OK and view["state"] in ("waiting", "running"):
                 continue
-            if view.error is not None:
+            if status != OK or view["state"] != "done":
                 with seen.lock:
-                    seen.faults.append(f"{job}: {view.error.message}")
+                    seen.faults.append(f"{job}: {status} {view}")
                 return
-            content = client.fetch(view.sounds[0])
-        except ServerError as error:
-            with seen.lock:
-                seen.faults.append(f"{job}: {error.status} {error}")
-            return
-        except (UserError, OSError):
+            status, _, sound = caller.ask("GET", view["sounds"][0]["url"])
+        except (OSError, HTTPException):
             time.sleep(0.5)  # It was killed.
             continue
         with seen.lock:
             seen.answered[job] += 1
             seen.waits.append(time.monotonic() - accepted)
-            if len(content) != view.sounds[0].bytes:
-                seen.faults.append(f"{job}: {len(content)} bytes of {view.sounds[0].bytes}")
+            if len(sound) != view["sounds"][0]["bytes"]:
+                seen.faults.append(f"{job}: {status}, {len(sound)} bytes")
         return
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from soundwright.core.files import sync_file
+
 PATIENCE_S = 30.0
 MOST_TOGETHER = 64
 """Writes that share a barrier."""
@@ -21,8 +23,9 @@ class Database:
 
     Args:
         path: Of the file; it is made at the first write.
-        standing: Whether one connection writes all, from whatever thread, until `close`. Writes
-            that meet reach the disk together: each waits for one barrier, and for the one before.
+        standing: Whether connections stay open until `close`: one that writes all, and one to read
+            with for each thread. Writes that meet reach the disk together: each waits for one
+            barrier, and for the one before.
     """
 
     def __init__(self, path: Path, *, standing: bool = False) -> None:
@@ -31,11 +34,16 @@ class Database:
         self._lock, self._counting = threading.Lock(), threading.Lock()
         self._waiting = 0
         self._writer: sqlite3.Connection | None = None
+        self._own = threading.local()
+        self._readers: list[sqlite3.Connection] = []
         self._group: _Group | None = None
 
     @contextmanager
     def open(self) -> Iterator[sqlite3.Connection]:
         """A connection to read with."""
+        if self._standing:
+            yield self._reader()
+            return
         connection = self._connect()
         try:
             yield connection
@@ -43,8 +51,14 @@ class Database:
             connection.close()
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction, which is whole or was not."""
+    def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction, which is whole or was not.
+
+        Args:
+            durable: Whether it is to be on the disk when the block ends. Else it is safe from the
+                end of this process at once, and from a power cut with the next durable one; only
+                where one connection is standing.
+        """
         if not self._standing:
             with self.open() as connection, _transaction(connection):
                 yield connection
@@ -55,6 +69,7 @@ class Database:
             with self._counting:
                 self._waiting -= 1
             writer, group = self._join()
+            group.durable = group.durable or durable
             try:
                 with _savepoint(writer):
                     yield writer
@@ -73,12 +88,26 @@ class Database:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+            while self._readers:
+                self._readers.pop().close()
+            self._own = threading.local()
+
+    def _reader(self) -> sqlite3.Connection:
+        """That of this thread."""
+        found: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if found is None:
+            found = self._own.connection = self._connect()
+            with self._counting:
+                self._readers.append(found)
+        return found
 
     def _join(self) -> tuple[sqlite3.Connection, _Group]:
         """The transaction that is open, or a new one."""
         if self._writer is None:
             self._writer = self._connect()
             self._writer.execute("PRAGMA journal_mode = WAL")
+            # The barrier is set by hand, for a transaction cannot choose its own.
+            self._writer.execute("PRAGMA synchronous = NORMAL")
         if self._group is None:
             self._writer.execute("BEGIN IMMEDIATE")
             self._group = _Group()
@@ -89,7 +118,9 @@ class Database:
         self._group = None
         try:
             writer.execute("COMMIT")
-        except sqlite3.Error as error:
+            if group.durable:
+                sync_file(self.path.with_name(self.path.name + "-wal"))
+        except (sqlite3.Error, OSError) as error:
             group.error = error
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
@@ -117,7 +148,8 @@ class _Group:
     def __init__(self) -> None:
         self.size = 0
         self.ended = threading.Event()
-        self.error: sqlite3.Error | None = None
+        self.durable = False
+        self.error: sqlite3.Error | OSError | None = None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Who may ask, under which name, and how often."""
+"""Who may ask, under which name, and how often; and what each request came to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from collections.abc import Collection
 
 from starlette.requests import Request
 
+from soundwright.serving.faults import answer, tell_unexpected
+from soundwright.serving.metrics import Metrics
 from soundwright.serving.problems import ProblemError, refuse
+from soundwright.web.guards import App, Message, Receive, Send
 
 GUARDED = "/v1/"
 WORK = (("POST", "/v1/audio/generations"), ("POST", "/v1/audio/uploads"))
@@ -82,3 +85,46 @@ class Access:
             if len(self._buckets) > MOST_CLIENTS:
                 self._buckets.popitem(last=False)
         return 0 if allowed else int((1 - left) / refill) + 1
+
+
+class Gate:
+    """Middleware: lets in whom `Access` lets in, counts, and answers what nobody has caught.
+
+    Args:
+        app: What is behind it.
+        access: Decides.
+        metrics: Counts.
+    """
+
+    def __init__(self, app: App, *, access: Access, metrics: Metrics) -> None:
+        self._app, self._access, self._metrics = app, access, metrics
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 0
+
+        async def send_seen(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        refused = self._access.check(Request(scope))
+        if refused is not None:
+            if refused.status == 429:
+                self._metrics.refused("rate")
+            app: App = answer(refused.status, refused.problem, refused.headers)
+        else:
+            app = self._app
+        try:
+            await app(scope, receive, send_seen)
+        except Exception as error:
+            if status:
+                raise
+            await tell_unexpected(error)(scope, receive, send_seen)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.answered(route, scope["method"], status)

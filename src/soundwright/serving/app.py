@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 import soundwright
 from soundwright.serving.accepting import Acceptance
-from soundwright.serving.access import Access
+from soundwright.serving.access import Access, Gate
 from soundwright.serving.config import ServingConfig
 from soundwright.serving.context import Context
 from soundwright.serving.engine import Engine
-from soundwright.serving.faults import answer, handle_faults, tell_unexpected
+from soundwright.serving.faults import answer, handle_faults
 from soundwright.serving.jobs import Problem
 from soundwright.serving.metrics import Metrics
 from soundwright.serving.routes import generations, jobs, models, operations, studio, uploads
@@ -102,25 +101,7 @@ def create_app(config: ServingConfig, workers: Sequence[Worker]) -> FastAPI:
 
 def _guard(app: FastAPI, config: ServingConfig, metrics: Metrics) -> None:
     access = Access(config.token, config.hosts, config.rate)
-
-    @app.middleware("http")
-    async def count(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        refused = access.check(request)
-        if refused is None:
-            try:
-                response = await call_next(request)
-            except Exception as error:  # noqa: BLE001 - else it would be answered bare of headers
-                response = tell_unexpected(error)
-        else:
-            if refused.status == 429:
-                metrics.refused("rate")
-            response = answer(refused.status, refused.problem, refused.headers)
-        route = request.scope.get("route")
-        metrics.answered(getattr(route, "path", "other"), request.method, response.status_code)
-        return response
-
+    app.add_middleware(Gate, access=access, metrics=metrics)
     app.add_middleware(
         Guard,
         largest=lambda method, path: (

@@ -106,18 +106,11 @@ class Client:
 
     def submit(self, prompts: str | list[str], **settings: Any) -> JobView:
         """Ask for sounds without waiting for them; arguments and errors are those of `generate`."""
-        job, _ = self.submit_timed(prompts, **settings)
-        return job
-
-    def submit_timed(
-        self, prompts: str | list[str], **settings: Any
-    ) -> tuple[JobView, Mapping[str, str]]:
-        """As `submit`, with the answer's headers, whose names are in lower case."""
         name = "prompt" if isinstance(prompts, str) else "prompts"
-        body = _write({name: prompts, **settings})
-        with closing(self._insist("/v1/audio/generations", body)) as answer:
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return JobView.model_validate_json(answer.read()), headers
+        with closing(
+            self._insist("/v1/audio/generations", _write({name: prompts, **settings}))
+        ) as answer:
+            return JobView.model_validate_json(answer.read())
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[bytes]:
         """The bytes of a WAV as they are made; arguments and errors are those of `generate`."""

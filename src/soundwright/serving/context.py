@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from soundwright.serving.accepting import Acceptance
 from soundwright.serving.config import ServingConfig
@@ -43,6 +43,11 @@ class Context:
             engine.queue.position(job.id),
         )
 
+    def answer(self, job: Job, status: int = 200) -> Response:
+        """A job as an answer; as a model, it would be validated once more on its way out."""
+        content = self.show(job).model_dump_json()
+        return Response(content, status, media_type="application/json")
+
     def find(self, identity: str) -> Job:
         """A job by its id.
 
@@ -55,7 +60,8 @@ class Context:
         return job
 
 
-def _find_context(request: Request) -> Context:
+async def _find_context(request: Request) -> Context:
+    # A plain function would be called in a thread of its own.
     return cast("Context", request.app.state.context)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from soundwright.core.files import hash_file, write_bytes
+from soundwright.core.files import disk_error, hash_file, write_bytes
 
 
 class Shelf:
@@ -26,12 +26,29 @@ class Shelf:
         return self._sounds / job / f"{number}.{suffix}"
 
     def put(self, job: str, number: int, suffix: str, content: bytes) -> None:
-        """Write a sound, whole or not at all.
+        """Write a sound, whole or not at all, without waiting for the disk.
+
+        What a power cut leaves of it has another size than the store says, and can be made again.
 
         Raises:
             UserError: The disk is full or cannot be written.
         """
-        write_bytes(self.place(job, number, suffix), content)
+        path = self.place(job, number, suffix)
+        fresh = path.with_name(f".{path.name}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(content)
+            fresh.replace(path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise disk_error(path, error) from error
+
+    def holds(self, job: str, number: int, suffix: str, size: int | None) -> bool:
+        """Whether a sound is there, whole."""
+        try:
+            return self.place(job, number, suffix).stat().st_size == size
+        except OSError:
+            return False
 
     def place_upload(self, identity: str) -> Path:
         """Where an upload lies, or will."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
@@ -14,6 +15,9 @@ from soundwright.serving.config import ServingConfig
 from soundwright.web.ports import LOOPBACK, check_packages
 
 TOKEN_VARIABLE = "SOUNDWRIGHT_TOKEN"
+
+
+SWITCH_S = 0.0005
 
 
 def is_local(host: str) -> bool:
@@ -91,4 +95,6 @@ def serve(
             leave(sig, frame)
 
         server.handle_exit = handle_exit
+        # A request changes threads several times, and each change may take this long.
+        sys.setswitchinterval(SWITCH_S)
         server.run(sockets=[listener])

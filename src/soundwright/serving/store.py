@@ -1,4 +1,9 @@
-"""Jobs, their sounds and uploads in SQLite: on the disk before a client hears of them."""
+"""Jobs, their sounds and uploads in SQLite.
+
+What was accepted, cancelled or marked is on the disk before a client hears of it. What came of a
+job survives the end of the server at once; after a power cut a sound may have to be made again,
+which gives the same sound.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +137,7 @@ class Store:
     def begin(self, identities: Sequence[str]) -> set[str]:
         """Note that a worker takes jobs up; which of them have not ended meanwhile."""
         begun: set[str] = set()
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             for identity in identities:
                 changed = connection.execute(
                     "UPDATE jobs SET state = 'running', attempts = attempts + 1"
@@ -145,7 +150,7 @@ class Store:
 
     def put_back(self, identities: Sequence[str]) -> None:
         """Note that jobs wait again."""
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.executemany(
                 "UPDATE jobs SET state = 'waiting' WHERE id = ? AND state = 'running'",
                 [(identity,) for identity in identities],
@@ -155,7 +160,7 @@ class Store:
         """Take an attempt back: it ended in order, though the job is not at its end."""
         if not identities:
             return
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.executemany(
                 "UPDATE jobs SET attempts = attempts - 1"
                 " WHERE id = ? AND state IN ('waiting', 'running')",
@@ -170,7 +175,7 @@ class Store:
         Returns:
             The job; None where it is gone.
         """
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.execute(
                 "UPDATE sounds SET size = ?, described = ? WHERE job = ? AND number = ?",
                 (size, json.dumps(described), identity, number),
@@ -227,7 +232,7 @@ class Store:
             The ids of jobs that have expired by this call.
         """
         oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds")
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             needed = {name.partition("/")[0] for name in _beginnings(connection)}
             rows = connection.execute(
                 "SELECT jobs.id, jobs.finished_at, SUM(COALESCE(size, 0)), MAX(favourite)"
@@ -267,7 +272,7 @@ class Store:
     def expire_uploads(self, days: float, most_bytes: int) -> list[str]:
         """As `expire`, of uploads; those that an unfinished job begins with stay."""
         oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds")
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             needed = _beginnings(connection)
             rows = connection.execute(
                 "SELECT id, created_at, size FROM uploads ORDER BY created_at"

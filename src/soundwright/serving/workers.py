@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from soundwright.serving.jobs import Problem
 from soundwright.serving.problems import describe_error
 
 POLL_S = 0.05
+WORKER_NICENESS = 10
 STOP_GRACE_S = 5.0
 """Seconds after which a worker that was told to stop is ended."""
 
@@ -146,6 +148,9 @@ def _work(pipe: Connection, device: str, dtype: str) -> None:
     """The process: commands come in, messages go out, until the pipe is closed."""
     from soundwright.serving.worker import Maker, StoppedError
 
+    if hasattr(os, "nice"):
+        # Where both want a core, who answers goes first: that takes little, and is waited for.
+        os.nice(WORKER_NICENESS)
     maker = Maker(device, dtype)
 
     def is_stopped() -> bool:

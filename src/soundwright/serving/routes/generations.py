@@ -39,7 +39,6 @@ router = APIRouter(prefix="/v1/audio", tags=["sounds"])
 async def generate(
     body: GenerationBody,
     running: Running,
-    response: Response,
     wait: Wait = 0.0,
 ) -> Any:
     """Ask for sounds.
@@ -65,13 +64,13 @@ async def generate(
     finally:
         seconds = time.perf_counter() - began
         running.metrics.handled(seconds)
-    response.headers["location"] = f"/v1/jobs/{job.id}"
-    response.headers["server-timing"] = f"accept;dur={1000 * seconds:.2f}"
     if body.stream:
         return await _stream(running, job, live)
     job = await wait_for_job(running, job, wait)
-    response.status_code = 200 if job.state == "done" else 202
-    return running.show(job)
+    response = running.answer(job, 200 if job.state == "done" else 202)
+    response.headers["location"] = f"/v1/jobs/{job.id}"
+    response.headers["server-timing"] = f"accept;dur={1000 * seconds:.2f}"
+    return response
 
 
 async def _stream(running: Context, job: Job, live: Live) -> Response:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -52,10 +52,10 @@ def list_jobs(
     return JobsView(jobs=[running.show(job) for job in jobs], more=more)
 
 
-@router.get("/{job}")
-async def read_job(running: Running, found: Found, wait: Wait = 0.0) -> JobView:
+@router.get("/{job}", response_model=JobView)
+async def read_job(running: Running, found: Found, wait: Wait = 0.0) -> Response:
     """One job."""
-    return running.show(await wait_for_job(running, found, wait))
+    return running.answer(await wait_for_job(running, found, wait))
 
 
 @router.get("/{job}/events", response_class=EventSourceResponse)
@@ -96,7 +96,8 @@ def read_sound(running: Running, found: Found, number: Number) -> FileResponse:
     _check_sound(found, number)
     sound, suffix = found.sounds[number], found.plan.format
     path = running.shelf.place(found.id, number, suffix)
-    if found.state == "expired" or (sound.done and not path.is_file()):
+    there = running.shelf.holds(found.id, number, suffix, sound.size)
+    if found.state == "expired" or (sound.done and not there):
         raise refuse(
             410,
             "expired",
