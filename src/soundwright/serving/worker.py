@@ -138,7 +138,7 @@ class _Reporter:
         if self._is_stopped():
             raise StoppedError
         now = time.monotonic()
-        if now - self._last >= QUIET_S:
+        if done >= 1 or now - self._last >= QUIET_S:
             self._last = now
             self._tell(Progress(done))
 
