@@ -245,3 +245,12 @@ def test_bf16_is_close_to_fp32_and_trains(request, kind, positions, conditions):
     assert float((rough - exact).norm() / exact.norm()) < 0.05
     rough.float().square().mean().backward()
     assert all(value.grad is None or value.grad.isfinite().all() for value in network.parameters())
+
+
+def test_tokens_that_cannot_carry_the_noise_are_refused_where_it_is_predicted():
+    narrow = {"channels": 8, "patch": 2, "width": 12, "heads": 2, "latent_width": 16}
+    narrow |= {"latent_heads": 2, "text_width": 8}
+    with pytest.raises(ConfigError, match="width 12 cannot carry the noise of its 16 values"):
+        FitConfig.read({**narrow, "process": {"kind": "noise", "prediction": "epsilon"}})
+    assert FitConfig.read({**narrow, "process": {"kind": "noise", "prediction": "v"}}).width == 12
+    assert FitConfig.read({**narrow, "process": {"kind": "flow"}}).width == 12

@@ -14,6 +14,7 @@ from soundwright.core.errors import UserError
 from soundwright.diffusion.attention import Turns, begin_with_zeros, make_turns, plain_norm
 from soundwright.diffusion.context import TextForm
 from soundwright.diffusion.network import Network, NetworkConfig
+from soundwright.diffusion.noise import NoiseConfig
 
 POSITION_DEVIATION = 0.02
 
@@ -44,6 +45,19 @@ class TokenConfig(NetworkConfig):
     @model_validator(mode="after")
     def _divides(self) -> Self:
         check_heads(self.width, self.heads, self.positions)
+        return self
+
+    @model_validator(mode="after")
+    def _carries_noise(self) -> Self:
+        held = self.channels * self.bands * self.patch
+        process = self.process
+        is_noise = isinstance(process, NoiseConfig) and process.prediction == "epsilon"
+        if is_noise and self.width < held:
+            raise ValueError(
+                f"a token of width {self.width} cannot carry the noise of its {held} values, and "
+                "the first steps of sampling multiply what is lost: take a larger width, a smaller "
+                "patch, or prediction v"
+            )
         return self
 
     @property
