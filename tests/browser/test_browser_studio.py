@@ -1,54 +1,23 @@
 """A person at the studio: a sound, another one, both compared, and all of it found later."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import urllib.request
 
 import pytest
+
+from servers import Server
 
 PATIENCE_S = 90
 MADE = ".card[data-job]:not(.pending)"
 
 
-class Studio:
-    """A server of the bundled model, in a process of its own."""
-
-    def __init__(self, state):
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "soundwright",
-                "serve",
-                "--port=0",
-                "--json",
-                f"--state={state}",
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        text = ""
-        while not text.rstrip().endswith("}"):
-            line = self.process.stdout.readline()
-            assert line, "the server has ended"
-            text += line
-        self.address = json.loads(text)["address"]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-
-
 @pytest.fixture
 def studio(tmp_path):
-    server = Studio(tmp_path / "state")
+    """A server of the bundled model, in a process of its own."""
+    server = Server(tmp_path)
     yield server
-    server.stop()
+    server.stop(signal.SIGTERM)
+    server.close()
 
 
 class Person:
