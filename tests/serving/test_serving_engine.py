@@ -529,7 +529,8 @@ def make_one_and_hang(batch, tell, is_stopped):
 
 def is_closed(queue):
     try:
-        queue.check(0)
+        with queue.room(0):
+            pass
     except ClosedError:
         return True
     return False

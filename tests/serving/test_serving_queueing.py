@@ -30,8 +30,8 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
     assert caught.value.retry_after == 30
     assert len(waiting) == 2
     waiting.put(plan(), items("c"))
-    with pytest.raises(FullError):
-        waiting.check(1)
+    with pytest.raises(FullError), waiting.room(1):
+        pass
 
 
 def test_the_time_to_wait_follows_what_was_measured_and_how_many_work():
@@ -39,8 +39,8 @@ def test_the_time_to_wait_follows_what_was_measured_and_how_many_work():
     waiting.put(plan(settings={"duration": 60.0}, best_of=4), items("a"))
 
     def told():
-        with pytest.raises(FullError) as caught:
-            waiting.check(1)
+        with pytest.raises(FullError) as caught, waiting.room(1):
+            pass
         return caught.value.retry_after
 
     assert told() == 60
@@ -192,7 +192,7 @@ def test_a_closed_queue_takes_nothing_and_gives_nothing():
     for thread in threads:
         thread.join()
     assert taken == [None] * 3
-    for call in (lambda: waiting.put(plan(), items("a")), lambda: waiting.check(1)):
+    for call in (lambda: waiting.put(plan(), items("a")), lambda: waiting.room(1).__enter__()):
         with pytest.raises(ClosedError):
             call()
     waiting.put_back(plan(), items("a"), alone=False)
@@ -222,3 +222,15 @@ def test_every_sound_is_given_out_once_however_many_ask():
     for thread in workers:
         thread.join()
     assert len(set(found)) == 200
+
+
+def test_room_that_is_kept_for_a_request_is_given_to_no_other():
+    waiting = Queue(3, batch=8, batch_seconds=100.0, gather=0.0)
+    with waiting.room(2):
+        with pytest.raises(FullError), waiting.room(2):
+            pass
+        waiting.put(plan(), items("a", 2), known=True)
+    with waiting.room(1):
+        pass
+    with pytest.raises(FullError), waiting.room(2):
+        pass

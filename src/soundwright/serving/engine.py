@@ -87,11 +87,11 @@ class Engine:
             ClosedError: The server is ending.
             sqlite3.Error: The disk does not take it.
         """
-        self.queue.check(len(items))
-        job = self._store.accept(request, plan, items)
-        live = self.lives.open(job.id)
-        # Between the check and here others may have come; what was accepted is not refused.
-        self.queue.put(plan, _items(job), known=True)
+        with self.queue.room(len(items)):
+            job = self._store.accept(request, plan, items)
+            live = self.lives.open(job.id)
+            # Room was kept for it; what was accepted is not refused.
+            self.queue.put(plan, _items(job), known=True)
         self._metrics.accepted(plan.model, len(items))
         return job, live
 

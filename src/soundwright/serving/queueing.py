@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from soundwright.serving.batches import Item
@@ -59,6 +60,7 @@ class Queue:
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._promised = 0
         self._rate = FIRST_RATE
         self._workers = 1
 
@@ -69,8 +71,9 @@ class Queue:
         """Say how many workers take from it."""
         self._workers = workers
 
-    def check(self, sounds: int) -> None:
-        """Refuse sounds for which there is no room.
+    @contextmanager
+    def room(self, sounds: int) -> Iterator[None]:
+        """Room for sounds that are put within the block, which nobody else gets meanwhile.
 
         Raises:
             FullError: There is none now.
@@ -78,6 +81,12 @@ class Queue:
         """
         with self._changed:
             self._check(sounds)
+            self._promised += sounds
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._promised -= sounds
 
     def put(self, plan: Plan, items: Sequence[Item], *, known: bool = False) -> None:
         """Let sounds of one job wait.
@@ -162,7 +171,7 @@ class Queue:
     def _check(self, sounds: int) -> None:
         if self._closed:
             raise ClosedError
-        if len(self._waiting) + sounds > self._capacity:
+        if len(self._waiting) + self._promised + sounds > self._capacity:
             raise FullError(self._retry_after())
 
     def _retry_after(self) -> int:
