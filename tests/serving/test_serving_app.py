@@ -357,15 +357,26 @@ def test_a_server_that_ends_takes_nothing_in(open_app):
     assert client.get("/v1/jobs").json()["jobs"] == []
 
 
-def test_events_tell_a_job_from_now_to_its_end(open_app):
+def test_events_tell_a_job_from_now_to_its_end(open_app, monkeypatch):
     gate = Gate()
     client = open_app(Scripted(gate))
     job = client.post(GENERATE, json=RAIN).json()["id"]
     gate.reached.wait()
+    store, watchers = running(client).store, running(client).engine.lives._watchers
+    looked = threading.Event()
+    find = store.find
+
+    def look(name):
+        found = find(name)
+        if job in watchers:
+            looked.set()
+        return found
+
+    monkeypatch.setattr(store, "find", look)
     answers = []
     thread = threading.Thread(target=lambda: answers.append(client.get(f"/v1/jobs/{job}/events")))
     thread.start()
-    wait_for(lambda: job in running(client).engine.lives._watchers)
+    assert looked.wait(20.0)
     gate.opened.set()
     thread.join()
     [answer] = answers
