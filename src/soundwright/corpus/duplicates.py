@@ -7,8 +7,8 @@ of four seconds that were cut from it; and where A overlaps B and B overlaps C, 
 goes for A and C stays, since nothing else that is kept has its sound. Groups of all that hang
 together would have lost it.
 
-Nothing depends on the order of clips or on how they are divided into shards. Memory holds some 100
-bytes a clip; landmarks pass through files of bounded size.
+Nothing depends on the order of clips or on how they are divided into shards. Memory holds the id of
+a clip and twelve bytes more; landmarks pass through files of bounded size.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DuplicateConfig(Config):
     partners: Annotated[int, Field(ge=1)] = 32
     """Clips that share a landmark are compared with so many of the most preferred among them.
     Where more share one, all pairs would be too many; see `DuplicateReport.crowded_hashes`."""
-    memory_rows: Annotated[int, Field(ge=1)] = 1 << 22
+    memory_rows: Annotated[int, Field(ge=1)] = 1 << 20
     """Landmarks, or pairs of clips, that are sorted in memory at a time: 8 bytes each, and about
     eight times that while they are worked on."""
 
@@ -109,14 +109,14 @@ def find_duplicates(
     roster = Roster(sketches, config.match.fingerprint)
     verdict = _Verdict(roster, config)
     verdict.judge_samples()
-    report = DuplicateReport(clips=len(roster.ids))
+    report = DuplicateReport(clips=len(roster))
     report.same_samples = int(verdict.is_dropped.sum())
     try:
         landmarks = roster.landmarks(~verdict.is_dropped)
         limit = config.memory_rows
         by_hash = sort_rows(landmarks, scratch, keys=HASHES, limit=limit)
         pairs = _pair_clips(by_hash, config.partners, report)
-        for piece in sort_rows(pairs, scratch, keys=range(len(roster.ids)), limit=limit):
+        for piece in sort_rows(pairs, scratch, keys=range(len(roster)), limit=limit):
             report.compared += verdict.judge_sounds(piece)
     except OSError as error:
         raise disk_error(scratch or Path("temporary folder"), error) from error
@@ -145,24 +145,20 @@ class _Verdict:
 
     roster: Roster
     config: DuplicateConfig
-    kept: NDArray[np.int64] = field(init=False)
-    scores: NDArray[np.float64] = field(init=False)
-    offsets: NDArray[np.float64] = field(init=False)
-    by_sound: NDArray[np.bool_] = field(init=False)
+    kept: NDArray[np.int32] = field(init=False)
+    heard: dict[int, Match] = field(default_factory=dict)
+    """Of those that are dropped for their sound: how they match."""
 
     def __post_init__(self) -> None:
-        count = len(self.roster.ids)
-        self.kept = np.arange(count)
-        self.scores, self.offsets = np.ones(count), np.zeros(count)
-        self.by_sound = np.zeros(count, np.bool_)
+        self.kept = np.arange(len(self.roster), dtype=np.int32)
 
     @property
     def is_dropped(self) -> NDArray[np.bool_]:
-        return self.kept != np.arange(len(self.kept))
+        return self.kept != np.arange(len(self.kept), dtype=np.int32)
 
     def judge_samples(self) -> None:
         """Of clips with the same samples the most preferred is kept."""
-        words = self.roster.digests
+        words = self.roster.digests()
         order = np.lexsort((self.kept, words[:, 1], words[:, 0]))
         same = np.zeros(len(order), np.bool_)
         there = words[order]
@@ -196,8 +192,7 @@ class _Verdict:
                     best = found
                     self.kept[clip] = other
             if best is not None:
-                self.scores[clip], self.offsets[clip] = best.score, best.offset
-                self.by_sound[clip] = True
+                self.heard[clip] = best
         return compared
 
     def _is_covered(self, sound: Fingerprint, found: Match) -> bool:
@@ -205,22 +200,25 @@ class _Verdict:
 
     def follow(self) -> None:
         """Let clips that have the samples of a dropped one share its fate."""
-        moved = self.kept[self.kept] != self.kept
-        for values in (self.scores, self.offsets, self.by_sound, self.kept):
-            values[moved] = values[self.kept[moved]]
+        moved = np.flatnonzero(self.kept[self.kept] != self.kept)
+        for clip, other in zip(moved.tolist(), self.kept[moved].tolist(), strict=True):
+            self.heard[clip] = self.heard[other]
+        self.kept[moved] = self.kept[self.kept[moved]]
 
     def table(self, file: int) -> dict[str, dict[str, str | float]]:
         """The duplicates of one file by id, in the order of the file, as JSON values."""
         numbers = self.roster.numbers_of(file)
-        return {
-            self.roster.id_of(number): Duplicate(
-                kept=self.roster.id_of(int(self.kept[number])),
-                how="same-sound" if self.by_sound[number] else "same-samples",
-                score=round(float(self.scores[number]), 6),
-                offset=float(self.offsets[number]),
-            ).model_dump()
-            for number in numbers[self.is_dropped[numbers]].tolist()
-        }
+        dropped = numbers[self.kept[numbers] != numbers].tolist()
+        return {self.roster.id_of(number): self._tell(number).model_dump() for number in dropped}
+
+    def _tell(self, number: int) -> Duplicate:
+        found = self.heard.get(number)
+        return Duplicate(
+            kept=self.roster.id_of(int(self.kept[number])),
+            how="same-sound" if found else "same-samples",
+            score=round(found.score, 6) if found else 1.0,
+            offset=found.offset if found else 0.0,
+        )
 
 
 def _pair_clips(pieces: Iterable[Rows], partners: int, report: DuplicateReport) -> Iterator[Rows]:

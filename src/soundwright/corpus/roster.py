@@ -31,39 +31,43 @@ class Roster:
     """
 
     ids: NDArray[np.bytes_]
-    """By number, as `places`, `durations` and `digests`."""
-    places: NDArray[np.int64]
-    """Where each clip stands among all, file after file."""
-    numbers: NDArray[np.int64]
+    """By number."""
+    places: NDArray[np.int32]
+    """By number: where each clip stands among all, file after file."""
+    numbers: NDArray[np.int32]
     """By place."""
-    durations: NDArray[np.float64]
-    digests: NDArray[np.uint64]
-    """[N, 2]."""
 
     def __init__(self, paths: Sequence[Path], config: FingerprintConfig) -> None:
         self.open = lru_cache(maxsize=OPEN_FILES)(lambda number: SketchFile(paths[number], config))
         self.files = len(paths)
-        ids, digests, durations, preferences = [], [], [], []
+        ids, durations, preferences = [], [], []
         begins = [0]
         for number in range(self.files):
             file = self.open(number)
             ids.append(np.array([one.encode() for one in file.ids()], np.bytes_))
-            digests.append(file.digests)
             durations.append(file.durations)
             preferences.append(file.preferences)
             begins.append(begins[-1] + len(file))
+        self.begins = np.array(begins)
         given = np.concatenate([np.zeros(0, "S1"), *ids])
+        del ids
+        _refuse_twins(given)
         seconds = np.concatenate([np.zeros(0), *durations])
         preference = np.concatenate([np.zeros(0, np.int64), *preferences])
-        self.begins = np.array(begins)
-        self.places = np.lexsort((given, preference, -np.round(seconds, 1)))
+        order = np.lexsort((given, preference, -np.round(seconds, 1)))
+        self.places = order.astype(np.int32)
         self.numbers = np.empty_like(self.places)
-        self.numbers[self.places] = np.arange(len(self.places))
+        self.numbers[self.places] = np.arange(len(order), dtype=np.int32)
         self.ids = given[self.places]
-        self.durations = seconds[self.places]
-        digest = np.concatenate([np.zeros((0, DIGEST_BYTES), np.uint8), *digests])[self.places]
-        self.digests = digest.view(np.uint64)
-        _refuse_twins(given)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def digests(self) -> NDArray[np.uint64]:
+        """Of the samples of each clip [N, 2], by number; they are not kept."""
+        given = [self.open(number).digests for number in range(self.files)]
+        whole = np.concatenate([np.zeros((0, DIGEST_BYTES), np.uint8), *given])
+        return whole[self.places].view(np.uint64)
 
     def id_of(self, number: int) -> str:
         """The id of the clip of a number."""
