@@ -1,7 +1,7 @@
 """Networks of diffusion side by side: do their sounds show the class that the words name?
 
     python benchmarks/genau_study.py MODEL [MODEL ...] --recordings FOLDER [--sounds N]
-        [--judge DIR] [--out FILE]
+        [--guidance X ...] [--judge DIR] [--out FILE]
 
 Each model makes N sounds (24) of each of ten class prompts with its own defaults and the seeds
 0, 1, ..., all counted. The judge, trained on folds 1-3 of ESC-10, names them, and beside them the
@@ -10,6 +10,9 @@ loses is the ratio of the two. Its interval, and that of the difference between 
 bootstraps of 95 %: over recordings and over sounds within each class; between models over the same
 prompts and seeds. Beside each stand the weights of its network, and steps, items and seconds of its
 training; `genau_flops.py` counts operations.
+
+--guidance is for choosing, before anything is measured: with each guidance half as many sounds of
+the same prompts, with seeds that are not measured, named by the second tagger and not by the judge.
 """
 
 from __future__ import annotations
@@ -33,9 +36,11 @@ from soundwright.data.importers.esc import import_esc
 from soundwright.pipelines.generation import load
 from soundwright.pipelines.models import find_model, read_record
 from soundwright.pipelines.parts import load_latent_codec, load_network
-from soundwright.scorers.tagger import Tagger, judge_folder
+from soundwright.scorers.tagger import Tagger, judge_folder, tagger2_folder
 
 DRAWS = 4000
+FIRST_TRIED = 1000
+"""Seed of the first sound that guidance is chosen with."""
 Flags = NDArray[np.bool_]
 
 
@@ -51,7 +56,9 @@ def main() -> None:
         judge.recognise([one], RATE)[0] == label
         for one, label in zip(waveforms, truth, strict=True)
     ]
+    chosen = [try_guidance(name, options) for name in options.models] if options.guidance else []
     results: dict[str, Any] = {
+        "guidance": chosen,
         "judge": judge.name,
         "recordings": {"clips": len(real), "recognised": share(real), "interval": interval(real)},
         "models": [],
@@ -83,9 +90,34 @@ def read_options() -> argparse.Namespace:
         required="SOUNDWRIGHT_ESC10" not in os.environ,
     )
     parser.add_argument("--sounds", type=int, default=24, help="of each class")
+    parser.add_argument("--guidance", type=float, nargs="+", default=[], metavar="X")
     parser.add_argument("--judge", type=Path, default=judge_folder())
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
+
+
+@torch.inference_mode()
+def try_guidance(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Shares of sounds that the second tagger names as asked, by guidance."""
+    model: Any = load(name)
+    tagger = Tagger.load(tagger2_folder())
+    count = max(1, options.sounds // 2)
+    found: dict[str, Any] = {"model": name, "tagger": tagger.name, "recognised": {}}
+    for scale in options.guidance:
+        heard = []
+        for label in LABELS:
+            sounds = model.generate(
+                clause(label),
+                num_samples=count,
+                batch_size=count,
+                seed=FIRST_TRIED,
+                cfg_scale=scale,
+            )
+            named = tagger.recognise([sound.samples for sound in sounds], RATE)
+            heard += [one == label for one in named]
+        found["recognised"][str(scale)] = {"share": share(heard), "interval": interval(heard)}
+    report(found)
+    return found
 
 
 @torch.inference_mode()
