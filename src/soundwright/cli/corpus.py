@@ -53,7 +53,10 @@ WorkersOption = Annotated[
 
 @app.command()
 def init(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file to write.")],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", help="The corpus's folder, or the YAML file to write."),
+    ],
     media: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Recordings or videos.")
     ] = None,
@@ -68,7 +71,7 @@ def init(
 ) -> None:
     """Write a corpus's configuration, to be looked at and changed.
 
-    Example: soundwright corpus init birds/corpus.yaml --media ~/videos --preset autorecap
+    Example: soundwright corpus init birds --media ~/videos --preset autorecap
     """
     from soundwright.corpus.config import find_preset
     from soundwright.corpus.starting import write_start
@@ -78,11 +81,11 @@ def init(
         raise UserError(
             "A corpus begins with recordings.", expected="one of --media FOLDER, --manifest FILE"
         )
-    write_start(config, preset, media=media, manifest=manifest, licence=licence)
+    path = write_start(config, preset, media=media, manifest=manifest, licence=licence)
     if json:
-        emit_json({"config": str(config), "preset": preset})
+        emit_json({"config": str(path), "preset": preset})
     else:
-        emit_text(f"{config}: look at it, then: soundwright corpus run {config}")
+        emit_text(f"{path}: look at it, then: soundwright corpus run {config}")
 
 
 @app.command()
