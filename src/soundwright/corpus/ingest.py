@@ -199,5 +199,6 @@ def _repeats(row: Media, first: Media) -> Failure:
         kind="permanent",
         reason="duplicate-id",
         detail=f"{row.source.dataset}/{row.source.item} stands twice: {where[0]} is kept, "
-        f"{where[1]} is not",
+        f"{where[1]} is not. If they differ, give their inputs names of their own (`dataset`), or "
+        "their rows an `id`",
     )
