@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import Formatter
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from soundwright.core.config import Config
 from soundwright.core.records import Licence
@@ -18,7 +19,7 @@ class Input(Config):
     """Media with transcripts beside them (`talk.mp4`, `talk.en.vtt`, `talk.info.json`); or, with
     `table` or `intervals`, where their files are."""
     table: Path | None = None
-    """CSV, TSV or JSON lines; columns as in `COLUMNS`."""
+    """CSV, TSV or JSON lines; columns as in `COLUMNS` of `tables.py`."""
     manifest: Path | None = None
     """A corpus of Soundwright's, such as an importer writes: each clip is one recording."""
     intervals: Path | None = None
@@ -32,6 +33,18 @@ class Input(Config):
     url: str = ""
     """Address of what has no file, with {item} for its name."""
 
+    @field_validator("url")
+    @classmethod
+    def _names_the_item(cls, url: str) -> str:
+        if url and [field for _, field, _, _ in Formatter().parse(url) if field is not None] != [
+            "item"
+        ]:
+            raise ValueError(
+                "an input's url holds {item} once, for a recording's name, and nothing else in "
+                "braces: https://example.org/{item}.mp3"
+            )
+        return url
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         listed = [self.table, self.manifest, self.intervals]
@@ -39,9 +52,10 @@ class Input(Config):
             raise ValueError("an input is one of: folder, table, manifest, intervals")
         return self
 
-    @property
-    def name(self) -> str:
-        """Of the data set."""
+    def name(self, root: Path) -> str:
+        """Of the data set; `root` is the corpus's folder."""
         given = self.table or self.manifest or self.intervals or self.folder
         assert given is not None, "an input has a source"
+        if given.name in ("", ".."):
+            given = (root / given).resolve()
         return self.dataset or given.stem

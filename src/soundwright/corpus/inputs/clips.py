@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from soundwright.core.records import Caption, Clip, Location, Source
+from soundwright.core.records import Caption, Clip, Location, Mixture, Source
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.inputs.choice import Input
-from soundwright.corpus.inputs.files import MEDIA, show_path, sign_file, walk
+from soundwright.corpus.inputs.files import MEDIA, find_by_stem, show_path, sign_file, walk
+from soundwright.corpus.inputs.licences import clip_licence
+from soundwright.corpus.inputs.refusing import refuse
 from soundwright.corpus.records import Media, Piece
 from soundwright.data.clips import Skip
 from soundwright.data.importers.autorecap import scan_intervals
-from soundwright.data.manifest_lines import stream_clips
+from soundwright.data.manifest_lines import manifest_file, stream_clips
 
 YOUTUBE = "https://www.youtube.com/watch?v="
 
 
-def read_corpus(given: Input, root: Path) -> Iterator[Media]:
+def read_corpus(given: Input, root: Path) -> Iterator[Media | Failure]:
     """Each clip of a manifest is a recording, free of words.
 
     Raises:
@@ -28,21 +32,70 @@ def read_corpus(given: Input, root: Path) -> Iterator[Media]:
     _, clips = stream_clips(path)
     folder = path if path.is_dir() else path.parent
     for clip in clips:
-        yield _describe_clip(clip, folder, root)
+        if isinstance(clip.location, Mixture):
+            yield refuse(
+                clip.id, "mixture", f"{clip.source.item} is a mixture of two sounds, no recording"
+            )
+        else:
+            yield _describe_clip(given, clip, clip.location, folder, root)
 
 
-def _describe_clip(clip: Clip, folder: Path, root: Path) -> Media:
-    place = folder / clip.location.path
+def list_corpus(given: Input, root: Path) -> Iterator[tuple[str, str]]:
+    """The manifest and its clips' files, with their sizes and times of change.
+
+    Of the lines only the paths are looked at, since there may be many; those that do not hold are
+    for `read_corpus` to tell.
+    """
+    assert given.manifest is not None
+    path = manifest_file(root / given.manifest)
+    yield str(given.manifest), sign_file(path)
+    before = ""
+    with suppress(OSError), path.open("rb") as file:
+        for line in file:
+            name = _read_path(line)
+            # Clips of one tar stand together.
+            if name and name != before:
+                yield name, sign_file(path.parent / name)
+                before = name
+
+
+def _read_path(line: bytes) -> str:
+    """Where the clip of a line is, if it is on this machine; empty for any other line."""
+    try:
+        name = json.loads(line)["location"]["path"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    return name if isinstance(name, str) and not _is_address(name) else ""
+
+
+def _is_address(path: str) -> bool:
+    return "://" in path
+
+
+def _describe_clip(given: Input, clip: Clip, location: Location, folder: Path, root: Path) -> Media:
+    source = clip.source
+    found: Location | None = None
+    pieces: tuple[Piece, ...] | None = None
+    signature = ""
+    if _is_address(location.path):
+        # Chosen with `decode.sound: none`, before anything was fetched: it stays one piece.
+        source = source.model_copy(update={"url": source.url or location.path})
+        pieces = (Piece(start=0.0, end=clip.duration, segment=0.0),)
+    else:
+        place = folder / location.path
+        found = location.model_copy(update={"path": show_path(place, root)})
+        signature = sign_file(place)
     return Media(
-        id=clip.source.clip_id,
-        source=clip.source,
-        location=clip.location.model_copy(update={"path": show_path(place, root)}),
-        signature=f"{sign_file(place)}-{clip.pcm_hash[:16]}",
+        id=source.clip_id,
+        source=source,
+        location=found,
+        signature=f"{signature}-{clip.pcm_hash[:16]}",
         duration=clip.duration,
         cues=(),
+        pieces=pieces,
         captions=clip.captions,
         tags=clip.tags,
-        licence=clip.licence,
+        licence=clip_licence(given.licence, clip.licence),
         split=clip.split,
         metadata=clip.metadata,
     )
@@ -51,19 +104,13 @@ def _describe_clip(clip: Clip, folder: Path, root: Path) -> Media:
 def read_published(given: Input, root: Path) -> Iterator[Media | Failure]:
     """Each interval is a recording, with its caption and score."""
     assert given.intervals is not None
-    files = _by_stem(root / given.folder) if given.folder is not None else {}
+    files = find_by_stem(root / given.folder, root) if given.folder is not None else {}
     for one in scan_intervals(root / given.intervals):
         if isinstance(one, Skip):
-            yield Failure(
-                item=one.item,
-                stage="ingest",
-                kind="permanent",
-                reason=one.reason,
-                detail=one.detail,
-            )
+            yield refuse(one.item, one.reason, one.detail)
             continue
         source = Source(
-            dataset=given.name,
+            dataset=given.name(root),
             item=one.video,
             url=(given.url or YOUTUBE + "{item}").format(item=one.video),
             start=one.start,
@@ -85,5 +132,12 @@ def read_published(given: Input, root: Path) -> Iterator[Media | Failure]:
         )
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in walk(folder) if path.suffix.lower() in MEDIA}
+def list_published(given: Input, root: Path) -> Iterator[tuple[str, str]]:
+    """The list of intervals and the files that it may be about."""
+    assert given.intervals is not None
+    yield str(given.intervals), sign_file(root / given.intervals)
+    if given.folder is not None:
+        folder = root / given.folder
+        for path in walk(folder, root):
+            if path.suffix.lower() in MEDIA:
+                yield path.relative_to(folder).as_posix(), sign_file(path)

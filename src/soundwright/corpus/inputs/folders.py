@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from soundwright.core.errors import UserError
-from soundwright.core.records import Licence, Location, Source
+from soundwright.core.records import Location, Source
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.inputs.choice import Input
-from soundwright.corpus.inputs.files import MEDIA, show_path, sign_file, walk
+from soundwright.corpus.inputs.descriptions import (
+    INFO,
+    Description,
+    info_file,
+    read_description,
+)
+from soundwright.corpus.inputs.files import MEDIA, show_path, sign_file, sign_files, walk
+from soundwright.corpus.inputs.licences import closer_licence
+from soundwright.corpus.inputs.refusing import refuse
 from soundwright.corpus.records import Media
 
 TRANSCRIPTS = (".vtt", ".srt", ".json3")
 AUTOMATIC = frozenset(("auto", "asr"))
 """In names of transcripts that a machine has made."""
-INFO = ".info.json"
-"""What yt-dlp writes beside a video."""
 
 
 def read_folder(given: Input, root: Path) -> Iterator[Media | Failure]:
@@ -30,14 +34,24 @@ def read_folder(given: Input, root: Path) -> Iterator[Media | Failure]:
     """
     assert given.folder is not None
     folder = root / given.folder
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder.", expected="a folder with recordings or videos")
     found = False
-    for path in walk(folder):
+    for path in walk(folder, root):
         if path.suffix.lower() in MEDIA:
             found = True
             item = path.relative_to(folder).as_posix()
-            yield _describe_file(given, root, path, item, _read_info(path))
+            transcripts = _find_transcripts(path, given.languages)
+            strange = next((one for one in (path, *transcripts) if not _is_text(one)), None)
+            if strange is not None:
+                name = ascii(strange.name)
+                detail = f"the name of the file {name} is not UTF-8; rename it"
+                yield refuse(ascii(item), "bad-name", detail)
+                continue
+            try:
+                about = read_description(path)
+            except ValueError as error:
+                yield refuse(item, "bad-info", str(error))
+                continue
+            yield _describe_file(given, root, path, item, about, transcripts)
     if not found:
         raise UserError(
             f"{folder} holds no recordings.",
@@ -45,51 +59,50 @@ def read_folder(given: Input, root: Path) -> Iterator[Media | Failure]:
         )
 
 
+def list_folder(given: Input, root: Path) -> Iterator[tuple[str, str]]:
+    """The files that `read_folder` looks at, with their sizes and times of change."""
+    assert given.folder is not None
+    folder = root / given.folder
+    for path in walk(folder, root):
+        if path.suffix.lower() in (*MEDIA, *TRANSCRIPTS) or path.name.endswith(INFO):
+            yield path.relative_to(folder).as_posix(), sign_file(path)
+
+
 def _describe_file(
-    given: Input, root: Path, path: Path, item: str, info: dict[str, Any]
-) -> Media | Failure:
-    if isinstance(info.get("problem"), str):
-        return Failure(
-            item=item, stage="ingest", kind="permanent", reason="bad-info", detail=info["problem"]
-        )
-    source = Source(
-        dataset=given.name,
-        item=str(info.get("id") or item),
-        url=str(info.get("webpage_url") or ""),
-    )
-    metadata = {
-        key: str(info[key]) for key in ("title", "uploader", "upload_date") if info.get(key)
+    given: Input, root: Path, path: Path, item: str, about: Description, transcripts: list[Path]
+) -> Media:
+    source = Source(dataset=given.name(root), item=about.item or item, url=about.page)
+    facts = {
+        "title": about.title or path.stem,
+        "uploader": about.uploader,
+        "upload_date": about.upload_date,
     }
-    licence = given.licence
-    if info.get("license"):
-        licence = Licence(
-            name=str(info["license"]),
-            author=str(info.get("uploader") or ""),
-            url=source.url,
-            evidence=f"{path.stem}{INFO}",
-        )
     return Media(
         id=source.clip_id,
         source=source,
         location=Location(path=show_path(path, root)),
-        signature=sign_file(path),
-        transcripts=tuple(show_path(one, root) for one in _find_transcripts(path, given.languages)),
-        duration=float(info["duration"]) if info.get("duration") else None,
-        tags=tuple(str(tag) for tag in info.get("tags") or ()),
-        licence=licence,
-        metadata={"title": path.stem, **metadata},
+        signature=sign_files(path, transcripts),
+        transcripts=tuple(show_path(one, root) for one in transcripts),
+        duration=about.duration,
+        tags=about.tags,
+        licence=closer_licence(
+            given.licence,
+            evidence=info_file(path).name,
+            name=about.licence,
+            author=about.uploader,
+            title=about.title,
+        ),
+        metadata={key: value for key, value in facts.items() if value},
     )
 
 
-def _read_info(path: Path) -> dict[str, Any]:
-    info = path.with_name(path.stem + INFO)
-    if not info.is_file():
-        return {}
+def _is_text(path: Path) -> bool:
+    """Whether a path is UTF-8; Python reads other bytes as halves of pairs of UTF-16."""
     try:
-        values = json.loads(info.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        return {"problem": f"{info.name}: {error}"}
-    return values if isinstance(values, dict) else {"problem": f"{info.name} is no JSON object"}
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _find_transcripts(path: Path, languages: tuple[str, ...]) -> list[Path]:

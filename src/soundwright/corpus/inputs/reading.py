@@ -7,11 +7,18 @@ from pathlib import Path
 
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.inputs.choice import Input
-from soundwright.corpus.inputs.clips import read_corpus, read_published
-from soundwright.corpus.inputs.files import sign_file, walk
-from soundwright.corpus.inputs.folders import read_folder
-from soundwright.corpus.inputs.tables import read_rows
+from soundwright.corpus.inputs.clips import (
+    list_corpus,
+    list_published,
+    read_corpus,
+    read_published,
+)
+from soundwright.corpus.inputs.folders import list_folder, read_folder
+from soundwright.corpus.inputs.tables import list_rows, read_rows
 from soundwright.corpus.records import Media
+
+VERSION = "2"
+"""Raised when the same files give other rows, so that corpora read them again."""
 
 
 def read_inputs(inputs: tuple[Input, ...], root: Path) -> Iterator[Media | Failure]:
@@ -36,11 +43,23 @@ def read_inputs(inputs: tuple[Input, ...], root: Path) -> Iterator[Media | Failu
 
 
 def list_inputs(inputs: tuple[Input, ...], root: Path) -> Iterator[tuple[str, str]]:
-    """Every input file, with its size and time of change; what has not changed need not be read."""
+    """Every file that rows come from, with its size and time of change.
+
+    While these are the same, nothing needs to be read again.
+
+    Raises:
+        UserError: A folder or table is missing.
+    """
+    yield "rows", VERSION
     for given in inputs:
-        for path in (given.table, given.manifest, given.intervals):
-            if path is not None:
-                yield str(path), sign_file(root / path)
-        if given.folder is not None:
-            for path in walk(root / given.folder):
-                yield path.relative_to(root / given.folder).as_posix(), sign_file(path)
+        if given.manifest is not None:
+            listed = list_corpus(given, root)
+        elif given.table is not None:
+            listed = list_rows(given, root)
+        elif given.intervals is not None:
+            listed = list_published(given, root)
+        else:
+            listed = list_folder(given, root)
+        for name, signature in listed:
+            # A name that is not UTF-8 could not be hashed.
+            yield name.encode("utf-8", "backslashreplace").decode(), signature
