@@ -75,6 +75,20 @@ def test_from_a_folder_to_an_export(command, tmp_path):
     assert "its parameters, or those of a stage before, have changed" in changed.stdout
 
 
+def test_a_corpus_begins_with_its_folder(command, tmp_path, refuses):
+    write_media(tmp_path / "videos", count=1)
+    begun = command("init", "birds", "--media", "videos", "--json")
+    assert json.loads(begun.stdout)["config"] == str(Path("birds", "corpus.yaml"))
+    assert "folder: ../videos" in (tmp_path / "birds" / "corpus.yaml").read_text()
+    refuses("init", "birds", "--media", "videos", says="exists already")
+    told = command("init", "videos", "--media", "videos").stdout
+    assert "soundwright corpus run videos" in told
+    assert "folder: ." in (tmp_path / "videos" / "corpus.yaml").read_text()
+    ran = command("run", "videos", "--workers", 0, "--until", "gaps", *SMALL)
+    assert "1 recordings in 1 shards, 1 added" in ran.stderr
+    assert "as before" in command("run", "videos", "--workers", 0, "--until", "gaps", *SMALL).stderr
+
+
 def test_why_a_clip_was_left_out(command, tmp_path):
     write_media(tmp_path / "videos", count=1)
     command("init", "c/corpus.yaml", "--media", "videos")

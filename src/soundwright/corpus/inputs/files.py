@@ -48,7 +48,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
     for entry in found:
         path = Path(entry.path)
         # Of a link to itself an entry raises, where a path says that nothing is there.
-        looked = path if entry.is_symlink() else entry
+        looked: Path | os.DirEntry[str] = path if entry.is_symlink() else entry
         if looked.is_dir():
             if os.path.realpath(path) not in seen:
                 yield from _walk(path, seen)

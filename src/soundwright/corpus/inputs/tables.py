@@ -28,7 +28,7 @@ OTHER_NAMES = {
 }
 """What columns may also be called."""
 MISSPELT = 0.82
-"""Likeness from which a further column is rather one of these with a mistake in its name: `licens`
+"""Likeness from which a further column is rather one of these with a mistake in its name: `lisence`
 and `captions` are, `state` is not."""
 
 
