@@ -89,6 +89,6 @@ def exported(root: Path) -> dict[str, bytes]:
     }
 
 
-def exported_records(root: Path) -> list[dict]:
-    lines = (root / "export" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+def exported_records(root: Path, name: str = "export") -> list[dict]:
+    lines = (root / name / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines[1:]]

@@ -176,3 +176,98 @@ def test_the_page_of_keys_has_every_key():
                 continue
             for key in kind.model_fields.keys() - {"match"}:
                 assert f"| `{name}.{key}` |" in page, f"{name}.{key} is not in the page"
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_limited_run_stands_apart(command, tmp_path):
+    write_media(tmp_path / "videos")
+    root = tmp_path / "c"
+    command("init", "c/corpus.yaml", "--media", "videos")
+    small = (*SMALL, "--workers", 0, "--set", "ingest.shard_size=2")
+    tried = command("run", "c", "--limit", 2, *small)
+    assert tried.exit_code == 0, tried.stderr or tried.exception
+    assert not (root / "export").exists()
+    limited = files_of(root)
+    done = command("run", "c", *small, "--json")
+    assert {one["shards"] for one in json.loads(done.stdout)["stages"]} == {2}
+    assert len(exported_records(root)) == 8
+    whole = files_of(root)
+    assert limited.items() <= whole.items()
+    assert command("run", "c", "--limit", 2, *small).exit_code == 0
+    command("run", "c", "--limit", 1, *small)
+    again = files_of(root)
+    assert whole.items() <= again.items()
+    kept = (root / "export-limit-2" / "manifest.jsonl").read_text().splitlines()[1:]
+    assert len(kept) == 4
+    planned = command("plan", "c", "--limit", 3, *SMALL)
+    assert "the corpus has not been run yet" in planned.stdout
+    for limit in ((), ("--limit", 2)):
+        told = json.loads(command("plan", "c", *limit, "--json", *SMALL, *small[-2:]).stdout)
+        assert [one["pending"] for one in told] == [0] * len(told)
+
+
+def test_an_export_does_nothing_that_run_has_not(command, tmp_path, refuses):
+    write_media(tmp_path / "videos")
+    command("init", "c/corpus.yaml", "--media", "videos")
+    part = ("export", "c", "--out", "part", "--workers", 0)
+    refuses(*part, *SMALL, says="the corpus has not been run")
+    command("run", "c", "--limit", 2, "--workers", 0, *SMALL)
+    refuses(*part, *SMALL, says="the corpus has not been run")
+    made = command(*part, *SMALL, "--limit", 2, "--json")
+    assert json.loads(made.stdout)["clips"] == 4
+    command("run", "c", "--workers", 0, *SMALL)
+    write_media(tmp_path / "videos", count=5)
+    made = command(*part, *SMALL, "--json")
+    assert json.loads(made.stdout)["clips"] == 8
+    refuses(*part, *SMALL, "--set", "select.where=duration > 1",
+            says="The stage select is not done with these settings: 0 of 1 shards")  # fmt: skip
+
+
+def test_an_export_replaces_nothing_but_an_export(command, tmp_path, refuses, monkeypatch):
+    write_media(tmp_path / "videos", count=1)
+    command("init", "c/corpus.yaml", "--media", "videos")
+    command("run", "c", "--workers", 0, *SMALL)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "README.md").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    before = files_of(tmp_path)
+    again = ("export", "c", "--workers", 0, *SMALL, "--out")
+    for place in ("c", ".", tmp_path.parent, "c/stages", "c/stages/new"):
+        refuses(*again, place, says="the corpus is there")
+    refuses(*again, "precious", says="something else in it: README.md")
+    refuses(*again, "videos", says="take-0.en.vtt, take-0.wav")
+    refuses(*again, "file", says="it is a file")
+    monkeypatch.chdir(tmp_path / "c")
+    refuses("export", ".", *SMALL, "--out", ".", says="the corpus is there")
+    monkeypatch.chdir(tmp_path)
+    assert files_of(tmp_path) == before
+    for form in ("parquet", "manifest", "webdataset"):
+        made = command(*again, "part", "--format", form)
+        assert made.exit_code == 0, made.stderr or made.exception
+    assert exported_records(tmp_path / "c") == exported_records(tmp_path / "c", "../part")
+    (tmp_path / "c" / "export" / "notes.txt").write_text("mine")
+    refuses("run", "c", *SMALL, says="something else in it: notes.txt")
+    assert (tmp_path / "c" / "export" / "notes.txt").read_text() == "mine"
+    assert [one.name for one in tmp_path.glob(".*-old")] == []
+
+
+def test_a_link_to_an_export_stays(command, tmp_path):
+    write_media(tmp_path / "videos", count=1)
+    command("init", "c/corpus.yaml", "--media", "videos")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "c" / "export").symlink_to(tmp_path / "disk" / "export")
+    for _ in range(2):
+        assert command("run", "c", "--workers", 0, *SMALL).exit_code == 0
+    assert (tmp_path / "c" / "export").is_symlink()
+    assert len(exported_records(tmp_path / "c")) == 2
+    assert [one.name for one in (tmp_path / "disk").iterdir()] == ["export"]
+
+
+@pytest.mark.parametrize("change", ["shard_size=0", "shard_size=-5", "limit=-1", "limit=0"])
+def test_numbers_of_recordings_are_at_least_one(command, refuses, tmp_path, change):
+    write_media(tmp_path / "videos", count=1)
+    command("init", "c/corpus.yaml", "--media", "videos")
+    refuses("run", "c", *SMALL, "--set", f"ingest.{change}", says="greater than or equal to 1")

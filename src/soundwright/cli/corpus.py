@@ -33,6 +33,13 @@ for report in (status, errors, retry, explain):
     app.command()(report)
 
 UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to be run.")]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Only the first so many recordings, to try things out; stands apart from the rest.",
+    ),
+]
 
 
 class ExecutorName(StrEnum):
@@ -97,14 +104,18 @@ def plan(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Of each machine, for --clips.")] = 64,
     days: Annotated[float, typer.Option(min=0.01, help="To be done in, for --clips.")] = 7.0,
+    limit: LimitOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say what a run would do, or what a corpus of another size would cost.
 
+    Inputs are not looked at: files that were added, changed or removed since the last run are not
+    in it.
+
     Example: soundwright corpus plan birds/corpus.yaml --clips 1e6
     """
-    corpus = open_corpus(config, overrides)
+    corpus = open_corpus(config, _settings(overrides, limit))
     if clips is not None:
         _show_cost(corpus, clips, workers, days, json)
         return
@@ -128,9 +139,7 @@ def plan(
 def run(
     config: ConfigArgument,
     until: UntilOption = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many recordings, to try it out.")
-    ] = None,
+    limit: LimitOption = None,
     executor: ExecutorOption = ExecutorName.LOCAL,
     address: AddressOption = "auto",
     workers: WorkersOption = None,
@@ -142,41 +151,39 @@ def run(
     Example: soundwright corpus run birds/corpus.yaml --workers 2
     """
     from soundwright.core.locking import lock_folder
+    from soundwright.corpus.assembly import assemble
+    from soundwright.corpus.destination import check_destination, export_folder
     from soundwright.corpus.running import run_corpus
 
-    corpus = open_corpus(
-        config, [*(overrides or ()), *([f"ingest.limit={limit}"] if limit else ())]
-    )
+    corpus = open_corpus(config, _settings(overrides, limit))
+    out = export_folder(corpus)
+    if until in (None, "export"):
+        check_destination(corpus, out)
     with lock_folder(corpus.root):
         chosen = _executor(executor, address, workers)
         try:
             states = run_corpus(corpus, chosen, note, until=until)
         finally:
             chosen.close()
-        done = {state.place.name for state in states}
-        if "export" in done:
-            from soundwright.corpus.assembly import EXPORT, assemble
-
-            census = assemble(corpus, states, corpus.root / EXPORT)
-            made = {
-                "export": str(corpus.root / EXPORT),
-                "clips": census.clips,
-                "hours": census.hours,
-            }
-        else:
-            made = {"export": None}
+        whole = states[-1].place.name == "export"
+        census = assemble(corpus, states, out) if whole else None
     if json:
-        emit_json({**made, "stages": [plain_state(state) for state in states]})
+        made = {"export": str(out), "clips": census.clips, "hours": census.hours} if census else {}
+        stages = [plain_state(state) for state in states]
+        emit_json({"export": None, **made, "stages": stages})
         return
     show_states(states)
-    if made["export"]:
-        emit_text(f"{made['export']}: {made['clips']} clips, {made['hours']:.2f} h")
+    if census:
+        emit_text(f"{out}: {census.clips} clips, {census.hours:.2f} h")
 
 
 @app.command()
 def export(
     config: ConfigArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The folder to write: new, empty, or an older export."),
+    ],
     where: Annotated[
         str | None, typer.Option(metavar="EXPRESSION", help="Only clips of which this holds.")
     ] = None,
@@ -184,31 +191,40 @@ def export(
         str | None,
         typer.Option("--format", help="webdataset, parquet or manifest; default: as configured."),
     ] = None,
+    limit: LimitOption = None,
     workers: WorkersOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Export what was kept once more: another format, another part.
 
+    Of what `run` has done; no other stage runs, and inputs are not looked at.
+
     Example: soundwright corpus export birds/corpus.yaml --out cc0 --where "licence == 'CC0'"
     """
     from soundwright.core.locking import lock_folder
     from soundwright.corpus.assembly import assemble
-    from soundwright.corpus.running import run_corpus
+    from soundwright.corpus.destination import check_destination
+    from soundwright.corpus.running import run_export
 
     changes = [f"export.format={form}"] if form else []
-    corpus = open_corpus(config, [*(overrides or ()), *changes], where=where)
+    corpus = open_corpus(config, [*_settings(overrides, limit), *changes], where=where)
+    check_destination(corpus, out)
     with lock_folder(corpus.root):
         chosen = _executor(ExecutorName.LOCAL, "", workers)
         try:
-            states = run_corpus(corpus, chosen, note)
+            states = run_export(corpus, chosen)
         finally:
             chosen.close()
-        census = assemble(corpus, states, out.resolve())
+        census = assemble(corpus, states, out)
     if json:
         emit_json({"export": str(out), "clips": census.clips, "hours": census.hours})
     else:
         emit_text(f"{out}: {census.clips} clips, {census.hours:.2f} h")
+
+
+def _settings(overrides: list[str] | None, limit: int | None) -> list[str]:
+    return [*(overrides or ()), *([] if limit is None else [f"ingest.limit={limit}"])]
 
 
 def _executor(name: ExecutorName, address: str, workers: int | None) -> Executor:

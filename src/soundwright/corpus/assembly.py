@@ -11,16 +11,17 @@ from pathlib import Path
 from soundwright.core.files import disk_error, sync_folder, write_text
 from soundwright.core.records import Clip
 from soundwright.corpus.card import Census, write_card
+from soundwright.corpus.destination import (
+    CARD,
+    CREDIT_COLUMNS,
+    CREDITS,
+    TABLES,
+    check_destination,
+)
 from soundwright.corpus.layout import Corpus, Place, State
 from soundwright.corpus.parts import BESIDE, SOUND
 from soundwright.corpus.stages.selecting import subsets_of
 from soundwright.data.manifest_lines import MANIFEST_NAME, Header, write_clips
-
-EXPORT = "export"
-CREDITS = "credits.csv"
-CREDIT_COLUMNS = ("id", "title", "author", "licence", "licence_url", "url", "evidence")
-CARD = "README.md"
-TABLES = "data"
 
 
 def assemble(corpus: Corpus, states: list[State], out: Path) -> Census:
@@ -32,11 +33,13 @@ def assemble(corpus: Corpus, states: list[State], out: Path) -> Census:
     Args:
         corpus: Whose last stage is done.
         states: Of all its stages.
-        out: The folder; one that stands there is replaced when the new one is whole.
+        out: The folder; an export that stands there is replaced when the new one is whole.
 
     Raises:
-        UserError: The disk is full.
+        UserError: `out` is, or holds, something else than an export; the disk is full.
     """
+    check_destination(corpus, out)
+    out = out.resolve()  # A link stays, and what it leads to is replaced.
     place = states[-1].place
     fresh = out.with_name(f".{out.name}-new")
     try:
@@ -111,7 +114,7 @@ def exported_clips(corpus: Corpus, place: Place, out: Path) -> Iterator[Clip]:
             if form == "webdataset":
                 path = _shard_name(shard)
             elif form == "manifest" and not Path(path).is_absolute() and "://" not in path:
-                path = Path(os.path.relpath(corpus.root / path, out)).as_posix()
+                path = Path(os.path.relpath(corpus.root.resolve() / path, out)).as_posix()
             location = clip.location.model_copy(update={"path": path})
             yield clip.model_copy(update={"location": location})
 

@@ -14,6 +14,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from soundwright.core.config import Config
 from soundwright.core.errors import UserError
@@ -38,11 +41,12 @@ NAMED = 5
 class IngestConfig(Config):
     """How inputs become shards."""
 
-    shard_size: int = 500
+    shard_size: Annotated[int, Field(ge=1)] = 500
     """Recordings a shard, about. Decides on the number of shards when a corpus is first run; later
     it stays, so that what is done keeps its place."""
-    limit: int | None = None
-    """Take only so many recordings, the first ones: to try things out."""
+    limit: Annotated[int | None, Field(ge=1)] = None
+    """Take only so many recordings, the first ones: to try things out. What is made of them stands
+    apart: no folder of a stage is shared with another limit, or with all recordings."""
 
 
 @dataclass
@@ -61,14 +65,26 @@ class Ingested:
     """Whether the inputs had to be read."""
 
 
+def ingest_folder(config: IngestConfig, root: Path) -> PartFolder:
+    """Where the shards are; those of a limited run decide nothing about the whole corpus."""
+    limited = "" if config.limit is None else f"-limit-{config.limit}"
+    return PartFolder(root / "stages" / f"{FOLDER}{limited}", STAGE)
+
+
+def count_shards(config: IngestConfig, root: Path) -> int:
+    """Number of shards; 0 before the first run."""
+    state = ingest_folder(config, root).path / STATE
+    return int(read_json(state)["shards"]) if state.is_file() else 0
+
+
 def ingest(inputs: tuple[Input, ...], config: IngestConfig, root: Path) -> Ingested:
-    """Bring the shards of `stages/00-ingest` up to date with the inputs.
+    """Bring the shards of the first stage up to date with the inputs.
 
     Raises:
         UserError: An input is missing or has another layout, nothing is in it, or the disk is
             full.
     """
-    folder = PartFolder(root / "stages" / FOLDER, STAGE)
+    folder = ingest_folder(config, root)
     state = folder.path / STATE
     before = read_json(state) if state.is_file() else None
     current = _fingerprint(inputs, config, root)

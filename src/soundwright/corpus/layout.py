@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from soundwright.core.errors import UserError, nearest
-from soundwright.core.files import hash_bytes, hash_file, read_json
+from soundwright.core.files import hash_bytes, hash_file
 from soundwright.core.records import Clip
 from soundwright.corpus.clip_values import CLIP_NAMES
 from soundwright.corpus.config import CorpusConfig
 from soundwright.corpus.expressions import parse_expression
-from soundwright.corpus.ingest import FOLDER, STAGE, STATE
+from soundwright.corpus.ingest import STAGE, count_shards, ingest_folder
 from soundwright.corpus.parts import Counts, PartFolder, Receipt
 from soundwright.corpus.records import Media
 from soundwright.corpus.stage import GatheringStage, Stage
@@ -93,16 +93,17 @@ class Corpus:
         """Of `ingest` and of all stages that the configuration has, in order.
 
         The name of a folder follows from the parameters, version and weights of its stage and of
-        those before it, so that a change begins new folders from there on. Inputs are not among
-        them: what comes of a changed file is seen shard by shard.
+        those before it, so that a change begins new folders from there on. `ingest.limit` is one
+        of them. Inputs are not: what comes of a changed file is seen shard by shard.
 
         Raises:
             UserError: An expression names what no stage before it knows; weights or packages are
                 missing.
         """
         stages = self.root / "stages"
-        places = [Place(STAGE, PartFolder(stages / FOLDER, STAGE), None)]
-        key = ""
+        places = [Place(STAGE, ingest_folder(self.config.ingest, self.root), None)]
+        limit = self.config.ingest.limit
+        key = "" if limit is None else f"limit {limit}"
         known: list[str] | None = [*CLIP_NAMES, *PUBLISHED]
         for name in chosen_stages(self.config):
             stage = build_stage(name, self.config, self.root)
@@ -120,8 +121,7 @@ class Corpus:
     @property
     def shards(self) -> int:
         """Number of shards; 0 before the first run."""
-        state = self.root / "stages" / FOLDER / STATE
-        return read_json(state)["shards"] if state.is_file() else 0
+        return count_shards(self.config.ingest, self.root)
 
     def survey(self) -> Iterator[State]:
         """How far each stage is, in order."""

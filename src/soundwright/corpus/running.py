@@ -52,6 +52,31 @@ def run_corpus(
     return states
 
 
+def run_export(corpus: Corpus, executor: Executor) -> list[State]:
+    """Bring the last stage alone up to date: what is exported, and how, may be asked anew.
+
+    Args:
+        corpus: Of which all stages before the last are done; its inputs are not looked at.
+        executor: Does the work.
+
+    Returns:
+        How all stages stand.
+
+    Raises:
+        UserError: A stage before the last is not done; else as `run_corpus`.
+    """
+    states = list(corpus.survey())[:-1]
+    for state in states:
+        if state.pending or not state.contents:
+            done = f"{state.receipts} of {len(state.contents)} shards are done"
+            raise UserError(
+                f"The stage {state.place.name} is not done with these settings: "
+                f"{done if state.contents else 'the corpus has not been run'}.",
+                change="Do it first: soundwright corpus run, with the same --set and --limit.",
+            )
+    return [*states, _StageRun(corpus, corpus.places[-1], states[-1], executor).finish()]
+
+
 def _tell(ingested: Ingested) -> str:
     text = f"{ingested.media} recordings in {ingested.shards} shards"
     if not ingested.fresh:
