@@ -107,9 +107,24 @@ def test_damaged_rows_are_named(folder):
         list(folder.rows(3, Clip))
 
 
-def test_what_a_killed_worker_left_is_swept_away(folder):
+@pytest.mark.parametrize("suffix", [ROWS, SOUND, ERRORS])
+def test_a_receipt_without_its_files_does_not_count(folder, suffix):
+    failure = Failure(item="x", stage="tag", kind="permanent", reason="missing", detail="gone")
+    receipt, *_ = write(folder, [clip(1)], [failure])
+    path = folder.file(3, suffix)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert folder.receipt(3) is None
+    path.unlink()
+    assert folder.receipt(3) is None
+    path.write_bytes(content)
+    assert folder.receipt(3) == receipt
+
+
+@pytest.mark.parametrize("name", [".part-00004.jsonl.gz.77.tmp", "part-00004.search"])
+def test_what_a_killed_run_left_is_swept_away(folder, name):
     write(folder, [clip(1)])
-    rest = folder.path / ".part-00004.jsonl.gz.77.tmp"
+    rest = folder.path / name
     rest.write_bytes(b"half")
     folder.sweep()
     assert not rest.exists()

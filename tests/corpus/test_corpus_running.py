@@ -28,6 +28,7 @@ from small_media import (
 from soundwright.core.errors import UserError
 from soundwright.core.locking import lock_folder
 from soundwright.core.records import Clip
+from soundwright.corpus.parts import SEARCH
 from soundwright.data.manifest import read_clip, read_manifest
 from soundwright.data.verification import verify
 
@@ -206,14 +207,58 @@ def test_a_row_that_kills_its_worker_is_found_and_left_out(config, monkeypatch, 
     assert items == {"take-0.wav", "take-1.wav"}
 
 
+def test_a_row_that_was_searched_when_a_run_was_killed_is_no_poison(config, monkeypatch):
+    corpus, _ = run(config, until="probe")
+    tag = {"scorers": [{"kind": "plugin", "name": "corpus_plugins:CrashingScorer"}]}
+    write_config(config.parent, tag=tag)
+    stages = open_corpus(config).places
+    (probe,) = [place for place in stages if place.name == "probe"]
+    (place,) = [place for place in stages if place.name == "tag"]
+    place.folder.path.mkdir()
+    quiet = []
+    for shard in range(corpus.shards):
+        rows = [one for one in probe.folder.rows(shard, Clip) if one.source.item == "take-0.wav"]
+        quiet += [row.id for row in rows]
+        notes = "".join(f'{{"begun": "{row.id}"}}\n' for row in rows)
+        place.folder.file(shard, SEARCH).write_text(notes)
+    assert len(quiet) == 2
+    monkeypatch.setenv("CRASH_ABOVE", "0.19")
+    _, states = run(config, workers=1, until="tag")
+    tagged = states["tag"].place.folder
+    failed = {one.item for shard in range(corpus.shards) for one in tagged.failures(shard)}
+    assert len(failed) == 4
+    assert failed.isdisjoint(quiet)
+    assert list(tagged.path.glob("*.search")) == []
+
+
+def test_sound_that_is_gone_is_made_again(config):
+    run(config)
+    found = exported(config.parent)
+    (tar, *_) = sorted(config.parent.glob("stages/*-decode-*/*.tar"))
+    tar.unlink()
+    receipts = {path: path.stat().st_mtime_ns for path in config.parent.rglob("*.ok")}
+    pending = [state.place.name for state in open_corpus(config).survey() if state.pending]
+    assert pending[0] == "decode"
+    run(config)
+    assert tar.is_file()
+    assert exported(config.parent) == found
+    changed = [path for path, time in receipts.items() if path.stat().st_mtime_ns != time]
+    assert changed == [tar.with_suffix(".ok")]
+
+
 def test_too_many_failures_stop_the_run(tmp_path):
     media = write_media(tmp_path / "media", count=6)
     for number in range(5):
         (media / f"take-{number}.wav").write_bytes(b"no sound")
     config = write_config(tmp_path, execution={"at_least": 2, "max_error_rate": 0.1})
-    with pytest.raises(UserError, match=r"rows failed in the stage gaps") as caught:
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"rows failed in the stage gaps") as caught:
+            run(config)
+        assert "not-audio" in caught.value.problem
+    run(config, "execution.max_error_rate=1")
+    assert len(exported_records(tmp_path)) == 2
+    with pytest.raises(UserError, match=r"rows failed in the stage gaps"):
         run(config)
-    assert "not-audio" in caught.value.problem
 
 
 def test_two_runs_at_once_are_refused(config):

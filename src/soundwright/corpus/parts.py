@@ -14,7 +14,7 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,6 +32,8 @@ Row = TypeVar("Row", bound=Media | Clip)
 
 ROWS, ERRORS, SOUND, BESIDE, RECEIPT = ".jsonl.gz", ".errors.jsonl", ".tar", ".bin", ".ok"
 TEMPORARY = ".tmp"
+SEARCH = ".search"
+"""Notes of a search for the row that kills a worker, while it lasts."""
 COMPRESSION = 3
 """Of gzip: near the smallest size for a third of the time of the default."""
 
@@ -85,12 +87,14 @@ class PartFolder:
         return self.path / f"part-{shard:05d}{suffix}"
 
     def receipt(self, shard: int) -> Receipt | None:
-        """None where the shard is not done."""
+        """None where the shard is not done, or one of its files is gone or has another size."""
         try:
             found = Receipt.model_validate_json(self.file(shard, RECEIPT).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-        return found if found.key == self.key and found.shard == shard else None
+        if found.key != self.key or found.shard != shard:
+            return None
+        return found if self._size(shard, found.files) == found.size else None
 
     def rows(self, shard: int, kind: type[Row]) -> Iterator[Row]:
         """The rows of a shard that is done, one by one.
@@ -117,14 +121,22 @@ class PartFolder:
                 for line in file:
                     yield Failure.model_validate_json(line)
 
+    def _size(self, shard: int, suffixes: Iterable[str]) -> int | None:
+        """Bytes of a shard's files together; None where one is missing."""
+        try:
+            return sum(self.file(shard, suffix).stat().st_size for suffix in suffixes)
+        except FileNotFoundError:
+            return None
+
     def forget(self, shard: int) -> None:
         """Let a shard be done again."""
         self.file(shard, RECEIPT).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what killed workers have left behind."""
-        for path in self.path.glob(f"*{TEMPORARY}"):
-            path.unlink(missing_ok=True)
+        """Remove what a killed run has left behind."""
+        for suffix in (TEMPORARY, SEARCH):
+            for path in self.path.glob(f"*{suffix}"):
+                path.unlink(missing_ok=True)
 
 
 class PartWriter(Output):

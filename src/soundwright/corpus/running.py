@@ -126,6 +126,8 @@ class _StageRun:
         if place.gathered is not None:
             self._gather(place.gathered)
         state = survey_stage(place, before, len(before.contents))
+        # A run that was stopped for too many failures stops again when it is only repeated.
+        self._check_rate(state)
         queue = _Queue()
         queue.waiting.extend(self._task(shard) for shard in state.pending)
         if not queue.waiting:
@@ -211,5 +213,6 @@ class _StageRun:
             f"{failed} of {read} rows failed in the stage {state.place.name}."
             + "".join(examples[:SHOWN]),
             expected=f"at most {execution.max_error_rate:.0%} (execution.max_error_rate)",
-            change="Look at `soundwright corpus errors`, mend what is wrong, or raise the limit.",
+            change="Look at `soundwright corpus errors`, mend what is wrong and let it be tried "
+            "again: soundwright corpus retry --all; or raise the limit.",
         )

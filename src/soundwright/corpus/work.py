@@ -15,12 +15,10 @@ from soundwright.core.errors import UserError
 from soundwright.core.records import Clip
 from soundwright.corpus.config import CorpusConfig
 from soundwright.corpus.failures import Failure
-from soundwright.corpus.parts import PartFolder, PartWriter, Receipt
+from soundwright.corpus.parts import SEARCH, PartFolder, PartWriter, Receipt
 from soundwright.corpus.records import Media
 from soundwright.corpus.stage import Output, Stage
 from soundwright.corpus.table import build_stage
-
-SEARCH = ".search"
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,13 @@ def _check_balance(counts: Mapping[str, int]) -> None:
 
 
 def _search(task: Task) -> tuple[str, ...]:
-    """Process row by row; each is noted before and after, so that a death names its row."""
+    """Process row by row; each is noted before and after, so that a death names its row.
+
+    The notes are those of this run: `PartFolder.sweep` has removed older ones, in which a row that
+    was begun may only tell that somebody ended the run.
+    """
     stage, (before, folder) = _load(task), _folders(task)
-    path = folder.path / f"part-{task.shard:05d}{SEARCH}"
+    path = folder.file(task.shard, SEARCH)
     path.parent.mkdir(parents=True, exist_ok=True)
     begun, ended = _read_notes(path)
     found = {key: reason for key, reason in ended.items() if reason}
