@@ -96,6 +96,13 @@ def test_unknown_keys_and_wrong_types_name_the_key_and_its_neighbour(values, wor
         assert word in str(caught.value)
 
 
+def test_a_value_too_long_to_be_read_is_not_repeated():
+    with pytest.raises(ConfigError) as caught:
+        Model.read({"layer": {"dim": "wide" * 100}}, origin="recipe.yaml")
+    assert str(caught.value).startswith("recipe.yaml: 'layer.dim': Input should be a valid integer")
+    assert "wide" not in str(caught.value)
+
+
 def test_configuration_is_frozen_and_round_trips():
     model = Model(layers=(Layer(dim=2),), names={"x": Layer()})
     with pytest.raises(Exception, match="frozen"):
@@ -103,7 +110,7 @@ def test_configuration_is_frozen_and_round_trips():
     assert Model.read(model.plain()) == model
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1", "\xff\xfe"])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1", "\xff\xfe", "", "# a\n"])
 def test_a_recipe_that_is_no_mapping_is_refused(tmp_path, find, text):
     (tmp_path / "bad.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=r"bad\.yaml"):

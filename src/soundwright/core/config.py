@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from soundwright.core.errors import ConfigError, nearest
 
+LONGEST_SHOWN = 120
+"""Characters of a wrong value that a message repeats; a longer one would hide what is wrong."""
+
 
 class Config(BaseModel):
     """Base of every configuration object: frozen, strict about its keys, made of plain values.
@@ -118,6 +121,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if values is None:
+        raise ConfigError(f"{path} is empty.", expected="a mapping of keys")
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds {type(values).__name__}.", expected="a mapping of keys")
     return values
@@ -148,8 +153,11 @@ def _explain(root: type[BaseModel], fault: Any, origin: str) -> str:
         return f"{origin}: unknown key {key!r}. {hint}".rstrip()
     if fault["type"] == "missing":
         return f"{origin}: the key {key!r} is missing."
-    where = f"{origin}: {key!r}" if key else origin
-    return f"{where} is {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}."
+    told = fault["msg"].removeprefix("Value error, ").rstrip(".") + "."
+    if not key:  # What was given is the whole configuration.
+        return f"{origin}: {told}"
+    given = repr(fault["input"])
+    return f"{origin}: {key!r}{f' is {given}' if len(given) <= LONGEST_SHOWN else ''}: {told}"
 
 
 def _keys_at(root: type[BaseModel], path: Iterable[str]) -> list[str]:
