@@ -271,3 +271,29 @@ def test_numbers_of_recordings_are_at_least_one(command, refuses, tmp_path, chan
     write_media(tmp_path / "videos", count=1)
     command("init", "c/corpus.yaml", "--media", "videos")
     refuses("run", "c", *SMALL, "--set", f"ingest.{change}", says="greater than or equal to 1")
+
+
+def test_a_word_list_stands_beside_the_configuration(command, tmp_path):
+    write_media(tmp_path / "videos", count=1)
+    command("init", "c/corpus.yaml", "--media", "videos")
+    (tmp_path / "c" / "mine.txt").write_text("noise\n")
+    lists = ("--set", "keywords.lists=[mine.txt]", "--set", "select.where=not dropped")
+    ran = command("run", "c", "--workers", 0, *SMALL, *lists, "--json")
+    assert ran.exit_code == 0, ran.stderr or ran.exception
+    drops = {one["stage"]: one["drops"] for one in json.loads(ran.stdout)["stages"]}
+    assert drops["keywords"] == {"mine-words": 2}
+
+
+def test_a_wrong_configuration_is_told_by_what_is_wrong(command, refuses, tmp_path):
+    write_media(tmp_path / "videos", count=1)
+    command("init", "c/corpus.yaml", "--media", "videos", "--preset", "recordings")
+    (tmp_path / "empty.yaml").touch()
+    refuses("run", "empty.yaml", says="empty.yaml is empty.")
+    nothing = [
+        argument
+        for name in ("probe", "fingerprint", "dedup", "tag", "caption", "clapsim")
+        for argument in ("--set", f"{name}=")
+    ]
+    refuses("run", "c", *nothing, "--set", "decode.sound=none",
+            says="corpus.yaml: decode.sound is none, so that only export.format: manifest fits.",
+    )  # fmt: skip

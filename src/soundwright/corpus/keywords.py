@@ -74,14 +74,18 @@ def find_keywords(text: str, words: WordList) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=16)
-def load_word_list(name: str) -> WordList:
+def load_word_list(name: str, root: Path = Path()) -> WordList:
     """Load a list that ships, by its name, or one of your own, by its path.
+
+    Args:
+        name: Of the list.
+        root: Where relative paths start.
 
     Raises:
         UserError: There is no such list, or a line of it cannot be read.
     """
     shipped = {path.stem: path for path in word_list_folder().glob("*.txt")}
-    path = shipped.get(name) or Path(name)
+    path = shipped.get(name) or root / name
     try:
         content = path.read_bytes()
         return parse_word_list(path.stem, content)

@@ -18,7 +18,8 @@ class KeywordsConfig(Config):
     """Which words are looked for, and where."""
 
     lists: Annotated[tuple[str, ...], Field(min_length=1)] = ("speech-1", "music-1")
-    """Names of the lists that ship, or paths of your own, one term a line."""
+    """Names of the lists that ship, or paths of your own, as seen from the corpus's folder; one
+    term a line."""
     tags: bool = True
     """Look at tags too."""
     titles: bool = False
@@ -30,9 +31,9 @@ class Keywords(Stage):
 
     name = "keywords"
 
-    def __init__(self, config: KeywordsConfig, root: Path) -> None:  # noqa: ARG002 (as all)
+    def __init__(self, config: KeywordsConfig, root: Path) -> None:
         self.config = config
-        self._lists = [load_word_list(name) for name in config.lists]
+        self._lists = [load_word_list(name, root) for name in config.lists]
 
     def identity(self) -> str:
         """Of the words."""
