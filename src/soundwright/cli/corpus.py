@@ -246,7 +246,7 @@ def _show_cost(corpus: Corpus, clips: float, workers: int, days: float, json: bo
     if not states or not states[-1].counts.written:
         raise UserError(
             "What a larger corpus costs is reckoned from what a small one has shown.",
-            change="Run this one first, such as with --limit 500.",
+            change="Run this one first, such as with --limit 500, and give plan the same --limit.",
         )
     cost = estimate_cost(states, clips)
     machines = cost.machines(workers, days)
