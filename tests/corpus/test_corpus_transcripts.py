@@ -287,6 +287,37 @@ def test_cues_with_unparsable_times_reach_to_their_neighbours(tmp_path, times, s
     assert reasons(transcript) == [("unparsable-time", 4)]
 
 
+@pytest.mark.parametrize(
+    ("times", "span", "more"),
+    [
+        ("00:00:04,000 -> 00:00:05,000", (4.0, 5.0), []),
+        ("00:00:04,000 - 00:00:05,000", (4.0, 5.0), []),
+        ("00:04.000 \u2192 00:05.000 align:start", (4.0, 5.0), []),
+        ("00:00:04,000 \u2014> 00:00:05,000", (4.0, 5.0), []),
+        ("00:00:04,000 --&gt; 00:00:05,000", (4.0, 5.0), []),
+        ("00:00:04,000 00:00:05,000", (4.0, 5.0), []),
+        ("00:00:04,000 -> 00:00:O5,000", (4.0, 8.0), [("unparsable-time", 5)]),
+        ("00:00:O4,000 -> 00:00:05,000", (2.0, 5.0), [("unparsable-time", 5)]),
+    ],
+)
+def test_a_line_of_times_with_another_arrow_begins_a_cue(tmp_path, times, span, more):
+    before = "1\n00:00:01,000 --> 00:00:02,000\nbefore\n"
+    after = "00:00:08,000 --> 00:00:09,000\nafter\n"
+    transcript = read(tmp_path, f"{before}2\n{times}\nhidden\n\n{after}")
+    assert spans(transcript) == [
+        (1.0, 2.0, "before"), (*span, "hidden"), (8.0, 9.0, "after")
+    ]  # fmt: skip
+    assert reasons(transcript) == [("bad-arrow", 5), *more]
+    assert times.split()[0] in transcript.problems[0].detail
+
+
+@pytest.mark.parametrize("text", ["open 10:30 - 11:30", "10:30 - 11:30", "a -> b", "at 1:02:03 -"])
+def test_times_that_people_speak_of_begin_no_cue(tmp_path, text):
+    transcript = read(tmp_path, f"00:00:01,000 --> 00:00:02,000\n{text}\n")
+    assert spans(transcript) == [(1.0, 2.0, text)]
+    assert reasons(transcript) == []
+
+
 def test_cues_that_neighbours_tell_nothing_of_last_ten_seconds(tmp_path):
     before = "00:00:20,000 --> 00:00:30,000\nbefore\n\n"
     text = "00:00:40,000 --> ?\nno end\n\n? --> 00:00:15,000\nno start\n\n"

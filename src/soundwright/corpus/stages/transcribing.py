@@ -20,8 +20,8 @@ class TranscriptsConfig(Config):
     """How transcripts are read."""
 
     missing: Literal["drop", "silent"] = "drop"
-    """What a recording without a transcript is: left out, since nobody knows where it has words
-    (AutoReCap), or without words."""
+    """What a recording without a transcript is, or with one that has no cues: left out, since
+    nobody knows where it has words (AutoReCap), or without words."""
     words: bool = False
     """Take the times of words where a transcript has them; else those of whole cues."""
 
@@ -30,6 +30,7 @@ class Transcripts(Stage):
     """Reads the first transcript of each recording that can be read."""
 
     name = "transcripts"
+    version = 2
     reads = Media
     writes = Media
 
@@ -58,11 +59,18 @@ class Transcripts(Stage):
 
     def _read(self, media: Media) -> Media | Failure:
         problems: list[str] = []
+        empty = False
         for path in media.transcripts:
             try:
                 found = read_transcript(self._root / path, words=self.config.words)
             except UserError as error:
                 problems.append(error.problem)
+                continue
+            if not found.cues:
+                # Words without times would be lost; a mere header says nothing at all.
+                if any(problem.reason == "stray-text" for problem in found.problems):
+                    problems.append(f"{self._root / path} has text, but no cues.")
+                empty = True
                 continue
             metadata = {**media.metadata, "transcript": Path(path).name}
             counts = Counter(problem.reason for problem in found.problems)
@@ -70,6 +78,8 @@ class Transcripts(Stage):
                 told = ", ".join(f"{reason}: {count}" for reason, count in sorted(counts.items()))
                 metadata["transcript_problems"] = told
             return media.model_copy(update={"cues": found.cues, "metadata": metadata})
+        if empty and not problems:
+            return self._without(media)
         return Failure(
             item=media.id,
             stage=self.name,

@@ -10,6 +10,15 @@ from soundwright.corpus.transcripts.records import Form, Line, Problem, RawCue, 
 
 _TIME = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?")
 _ARROW = re.compile(r"(.*?)-->\s*(\S*)")
+_CLOCK = r"(?:\d{1,4}:\d{1,2}:\d{1,2}(?:[.,:]\d{1,3})?|\d{1,2}:\d{1,2}[.,]\d{1,3})"
+"""A time that is too exact to be one that people speak of, such as "open 10:30 - 11:30"."""
+_OTHER_ARROW = r"(?:[-=~\u2010-\u2015\u2212]*(?:>|&gt;)+|[\u2190-\u21ff\u27f0-\u27ff])"
+_OTHER_HEAD = re.compile(
+    rf"\s*(?:(?P<start>{_CLOCK})\s*{_OTHER_ARROW}\s*(?P<to>\S+).*"
+    rf"|(?P<from>\S+?)\s*{_OTHER_ARROW}\s*(?P<end>{_CLOCK})(?:\s.*)?"
+    rf"|(?P<first>{_CLOCK})\s*[-\s\u2010-\u2015\u2212]\s*-?\s*(?P<last>{_CLOCK})\s*)"
+)
+"""A line of times that is written wrong: with one dash, another arrow, or none."""
 _STAMP = re.compile(r"<([\d:.,]+)>")
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|</>|\{\\[^{}]*\}")
 """Tags, and the overrides of SubStation Alpha that some SubRip files carry."""
@@ -40,14 +49,15 @@ def read_blocks(text: str, form: Form) -> tuple[list[RawCue], list[Problem]]:
 
     A cue lasts until the next line of times: blank lines within its text are common in SubRip, and
     in WebVTT files that lost the white space of their rolling lines. Whatever stands in front of
-    the arrow, a line with one begins a cue, as neither form allows it in texts.
+    the arrow, a line with one begins a cue, as neither form allows it in texts. So does a line that
+    only looks like one, such as "00:00:10,000 -> 00:00:20,000": its problem is `bad-arrow`.
     """
     cues: list[RawCue] = []
     problems: list[Problem] = []
     head: tuple[int, str] | None = None
     body: list[tuple[int, str]] = []
     for number, line in _content(text, form):
-        if "-->" not in line:
+        if not _is_head(line):
             body.append((number, line))
             continue
         _drop_identifier(body, form)
@@ -57,12 +67,16 @@ def read_blocks(text: str, form: Form) -> tuple[list[RawCue], list[Problem]]:
     return cues, problems
 
 
+def _is_head(line: str) -> bool:
+    return "-->" in line or _OTHER_HEAD.fullmatch(line) is not None
+
+
 def _content(text: str, form: Form) -> Iterator[tuple[int, str]]:
     """The numbered lines that belong to cues: those of the header and of comments do not."""
     skipping = form == "vtt"
     after_blank = False
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
-        if "-->" in line or not line:
+        if not line or _is_head(line):
             skipping = False
         elif form == "vtt" and after_blank and _COMMENT.fullmatch(line):
             skipping = True
@@ -92,10 +106,23 @@ def _close(
         ]
         return
     number, line = head
-    match = _ARROW.match(line)
-    start, end = (match[1].strip(), match[2]) if match else ("", "")
+    start, end = _read_head(line)
+    if "-->" not in line:
+        detail = f"{line.strip()[:80]!r} has no arrow '-->'"
+        problems.append(Problem("bad-arrow", detail, number))
     lines = tuple(_read_line(line) for _, line in body)
     cues.append(RawCue(number, read_time(start), read_time(end), lines, f"{start} --> {end}"))
+
+
+def _read_head(line: str) -> tuple[str, str]:
+    """What stands on both sides of the arrow, whether or not these are times."""
+    match = _ARROW.match(line)
+    if match is not None:
+        return match[1].strip(), match[2]
+    other = _OTHER_HEAD.fullmatch(line)
+    assert other is not None, "only such lines begin a cue"
+    start, end = other["start"] or other["from"] or other["first"], other["to"] or other["end"]
+    return start, end or other["last"]
 
 
 def _read_line(line: str) -> Line:

@@ -16,8 +16,8 @@ class Problem:
     """Something odd about a transcript that could be read all the same."""
 
     reason: str
-    """A stable word for counting: encoding, stray-text, unparsable-time, backward, no-duration,
-    unordered, overlapping, duplicate, no-text, word-times, no-cues."""
+    """A stable word for counting: encoding, stray-text, bad-arrow, unparsable-time, backward,
+    no-duration, unordered, overlapping, duplicate, no-text, word-times, no-cues."""
     detail: str
     line: int | None = None
     """Counted from 1; in json3 the number of the event."""
