@@ -1,7 +1,7 @@
 """The first stage: what the inputs hold, dealt out into shards by the hashes of its ids.
 
-A recording's shard follows from its id alone, so that a recording that is added, changed or gone
-touches one shard, and two of one id meet in the same.
+A recording's shard follows from its name alone, so that a recording that is added, changed or gone
+touches one shard; two of one id meet in the same, and so do all spans of one recording.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from soundwright.corpus.records import Media
 STAGE = "ingest"
 FOLDER = "00-ingest"
 STATE = "ingest.json"
+DEALING = 2
+"""Counted up when rows come to be dealt out otherwise."""
 BUCKETS = 4096
 """Files into which rows are dealt before the number of shards is known."""
 BUFFERED = 20_000
@@ -117,13 +119,18 @@ def ingest(inputs: tuple[Input, ...], config: IngestConfig, root: Path) -> Inges
 
 
 def shard_of(key: str, shards: int) -> int:
-    """The shard of a recording, by the first 32 bits of its id."""
+    """The shard of a recording, by the first 32 bits of its id; see `deal_key`."""
     return int(key[:8], 16) * shards >> 32
+
+
+def deal_key(row: Media) -> str:
+    """What decides on a row's shard: the id of the whole recording of which it may be a span."""
+    return row.source.model_copy(update={"start": 0.0, "end": None}).clip_id
 
 
 def _fingerprint(inputs: tuple[Input, ...], config: IngestConfig, root: Path) -> str:
     plain = [json.dumps(one.plain(), sort_keys=True) for one in inputs]
-    listed = hash_bytes(repr((plain, config.plain())).encode())
+    listed = hash_bytes(repr((DEALING, plain, config.plain())).encode())
     for name, signature in list_inputs(inputs, root):
         listed = hash_bytes(f"{listed}\n{name}\n{signature}".encode())
     return listed
@@ -144,7 +151,7 @@ def _deal(found: Iterable[Media | Failure], buckets: Path) -> tuple[int, list[Fa
             if isinstance(one, Failure):
                 failures.append(one)
                 continue
-            held[shard_of(one.id, BUCKETS)].append(one.model_dump_json(exclude_none=True))
+            held[shard_of(deal_key(one), BUCKETS)].append(one.model_dump_json(exclude_none=True))
             count, waiting = count + 1, waiting + 1
             meter.advance()
             if waiting >= BUFFERED:
@@ -162,7 +169,7 @@ def _flush(held: dict[int, list[str]], buckets: Path) -> None:
 
 
 def _collect(buckets: Path, shards: int) -> Iterator[list[Media]]:
-    """The rows of each shard by id; those of one id in the order in which they came."""
+    """The rows of each shard by recording and id; those of one id as they came."""
     rows: list[Media] = []
     shard = 0
     for bucket in range(BUCKETS):
@@ -171,8 +178,9 @@ def _collect(buckets: Path, shards: int) -> Iterator[list[Media]]:
             continue
         with path.open("rb") as file:
             found = [Media.model_validate_json(line) for line in file]
-        for row in sorted(found, key=lambda row: row.id):
-            while shard_of(row.id, shards) > shard:
+        keyed = sorted(((deal_key(row), row) for row in found), key=lambda one: (one[0], one[1].id))
+        for key, row in keyed:
+            while shard_of(key, shards) > shard:
                 yield rows
                 rows, shard = [], shard + 1
             rows.append(row)

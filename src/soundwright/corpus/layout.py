@@ -161,6 +161,7 @@ def add_counts(one: Counts, other: Counts) -> Counts:
         written=one.written + other.written,
         failed=one.failed + other.failed,
         absorbed=one.absorbed + other.absorbed,
+        left_out=one.left_out + other.left_out,
         drops={name: one.drops.get(name, 0) + other.drops.get(name, 0) for name in reasons},
     )
 

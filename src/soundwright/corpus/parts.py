@@ -46,7 +46,10 @@ class Counts(Record):
     failed: int = 0
     """Could not be processed; the errors name them."""
     absorbed: int = 0
-    """Went into other rows: pieces that were merged, recordings that were cut into clips."""
+    """Are no rows any more: pieces that were merged, recordings that were cut into clips, what
+    `export` leaves out."""
+    left_out: int = 0
+    """Rows with a drop of this stage, whatever their number of drops."""
     drops: dict[str, int] = Field(default_factory=dict)
     """By reason: rows that this stage would leave out."""
 
@@ -184,18 +187,26 @@ class PartWriter(Output):
 
     def keep(self, row: Media | Clip) -> None:
         """Hand a row on to the next stage."""
-        self._drops.update(drop.reason for drop in row.drops if drop.stage == self.stage)
+        reasons = [drop.reason for drop in row.drops if drop.stage == self.stage]
+        self._drops.update(reasons)
+        self._counts["left_out"] += bool(reasons)
         self._counts["written"] += 1
         self._write(row)
 
-    def fail(self, failure: Failure) -> None:
-        """Note that a row could not be processed."""
+    def fail(self, failure: Failure, *, counted: bool = True) -> None:
+        """Note that a row could not be processed; see `Output`."""
         self._failures.append(failure)
-        self._counts["failed"] += 1
+        self._counts["failed"] += counted
 
     def absorb(self, count: int = 1) -> None:
         """Note rows that have gone into others."""
         self._counts["absorbed"] += count
+
+    def leave_out(self, reason: str) -> None:
+        """Note a row that is not handed on; see `Output`."""
+        self._drops[reason] += 1
+        self._counts["left_out"] += 1
+        self.absorb()
 
     def count_read(self, count: int = 1) -> None:
         """Note rows that were read."""

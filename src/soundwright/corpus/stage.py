@@ -26,12 +26,21 @@ class Output(ABC):
         """Hand a row on."""
 
     @abstractmethod
-    def fail(self, failure: Failure) -> None:
-        """Note that a row could not be processed, and why."""
+    def fail(self, failure: Failure, *, counted: bool = True) -> None:
+        """Note that a row could not be processed, and why.
+
+        Args:
+            failure: Is listed in any case.
+            counted: False for a further failure of a row that is counted as failed already.
+        """
 
     @abstractmethod
     def absorb(self, count: int = 1) -> None:
         """Note rows that have gone into others."""
+
+    def leave_out(self, reason: str) -> None:  # noqa: ARG002 (not all count)
+        """Note a row that is not handed on, by a stable word for counting."""
+        self.absorb()
 
     @abstractmethod
     def store_sound(self, name: str, content: bytes) -> tuple[str, int]:

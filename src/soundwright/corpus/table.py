@@ -29,7 +29,7 @@ STAGES: MappingProxyType[str, Callable[[Any, Path], Stage]] = MappingProxyType(
     {
         "transcripts": Transcripts,
         "gaps": Gaps,
-        "fetch": Fetch,
+        "fetch": Fetch,  # `build_stage` tells it of `gaps` too.
         "decode": Decode,
         "probe": Probe,
         "fingerprint": Fingerprints,
@@ -53,6 +53,10 @@ def build_stage(name: str, config: CorpusConfig, root: Path) -> Stage:
     Raises:
         UserError: What it needs is missing or unknown: a word list, an expression's name.
     """
+    if name == Fetch.name:
+        assert config.fetch is not None, "only chosen stages are built"
+        # What was of unknown length before it was there is cut here, as `gaps` would have.
+        return Fetch(config.fetch, root, config.gaps)
     return STAGES[name](getattr(config, name), root)
 
 

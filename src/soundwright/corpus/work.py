@@ -218,7 +218,7 @@ class _Nowhere(Output):
     def keep(self, row: Media | Clip) -> None:
         pass
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, *, counted: bool = True) -> None:
         pass
 
     def absorb(self, count: int = 1) -> None:

@@ -22,6 +22,8 @@ from soundwright.corpus.stages.selecting import is_selected
 from soundwright.data.shards import clip_record
 
 WHOLE_S = 1e-4
+NO_CAPTION, NOT_WHERE = "no-caption", "export-where"
+"""Why a clip is left out here."""
 
 
 class ExportConfig(Config):
@@ -41,6 +43,7 @@ class Export(Stage):
     """Writes the kept clips of a shard; the folder `export` is put together of these."""
 
     name = "export"
+    version = 2
 
     def __init__(self, config: ExportConfig, root: Path) -> None:
         self.config, self._root = config, root
@@ -55,8 +58,12 @@ class Export(Stage):
         sounds = ClipSounds(self._root)
         packed: list[tuple[Clip, bytes]] = []
         for clip in rows:
-            if not self._is_wanted(clip):
-                out.absorb()
+            if not is_selected(clip):
+                out.absorb()  # `select` has counted it.
+                continue
+            reason = self.why_not(clip)
+            if reason:
+                out.leave_out(reason)
                 continue
             if self.config.format == "manifest":
                 out.keep(clip)
@@ -79,12 +86,13 @@ class Export(Stage):
 
             out.store_beside(write_table(packed))
 
-    def _is_wanted(self, clip: Clip) -> bool:
-        return (
-            is_selected(clip)
-            and (bool(clip.captions) or not self.config.captioned)
-            and (self._where is None or self._where.evaluate(clip_values(clip)))
-        )
+    def why_not(self, clip: Clip) -> str:
+        """The reason for which a clip that `select` kept stays here; empty where it goes."""
+        if self.config.captioned and not clip.captions:
+            return NO_CAPTION
+        if self._where is not None and not self._where.evaluate(clip_values(clip)):
+            return NOT_WHERE
+        return ""
 
 
 def _cut(clip: Clip, sounds: ClipSounds, bits: Bits) -> bytes:

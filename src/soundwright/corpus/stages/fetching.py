@@ -9,27 +9,33 @@ from soundwright.core.errors import UserError
 from soundwright.core.records import Location
 from soundwright.corpus.failures import Failure, failure_of
 from soundwright.corpus.fetching import FetchPolicy, fetch
+from soundwright.corpus.gaps import GapConfig
 from soundwright.corpus.inputs.files import show_path
 from soundwright.corpus.records import Media
 from soundwright.corpus.stage import Output, Stage
+from soundwright.corpus.stages.cutting import cut_media
 
 FOLDER = "media"
 
 
 class Fetch(Stage):
-    """Brings files into the corpus's folder; one that is there already is not fetched again."""
+    """Brings files into the corpus's folder; one that is there already is not fetched again.
+
+    A recording of which only its file tells how long it is gets its pieces here.
+    """
 
     name = "fetch"
+    version = 2
     reads = Media
     writes = Media
 
-    def __init__(self, config: FetchPolicy, root: Path) -> None:
-        self.config, self._root = config, root
+    def __init__(self, config: FetchPolicy, root: Path, gaps: GapConfig) -> None:
+        self.config, self._root, self._gaps = config, root, gaps
 
     def process(self, rows: Iterator[Media], out: Output) -> None:
         """Set `location`; see `Stage`."""
         for media in rows:
-            if media.location is not None or not media.pieces:
+            if media.location is not None or media.pieces == ():
                 out.keep(media)
                 continue
             if not media.source.url:
@@ -44,9 +50,14 @@ class Fetch(Stage):
                 )
                 continue
             try:
-                path = fetch(media.source.url, self._root / FOLDER, self.config)
+                out.keep(self._fetch(media))
             except UserError as error:
                 out.fail(failure_of(error, media.id, self.name))
-                continue
-            location = Location(path=show_path(path, self._root), start=media.source.start)
-            out.keep(media.model_copy(update={"location": location}))
+
+    def _fetch(self, media: Media) -> Media:
+        path = fetch(media.source.url, self._root / FOLDER, self.config)
+        location = Location(path=show_path(path, self._root), start=media.source.start)
+        there = media.model_copy(update={"location": location})
+        if media.pieces is not None:
+            return there
+        return cut_media(there, self._gaps, self._root, self.name)

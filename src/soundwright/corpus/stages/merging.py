@@ -14,6 +14,7 @@ from soundwright.core.config import Config
 from soundwright.core.errors import AudioError
 from soundwright.core.records import Caption, Clip, Drop
 from soundwright.corpus.failures import failure_of
+from soundwright.corpus.repeats import Distinct
 from soundwright.corpus.sounds import ClipSounds
 from soundwright.corpus.stage import Output, Stage
 from soundwright.data.clips import hash_samples
@@ -37,6 +38,7 @@ class Merge(Stage):
     """
 
     name = "merge"
+    version = 2
 
     def __init__(self, config: MergeConfig, root: Path) -> None:
         self.config, self._root = config, root
@@ -44,14 +46,15 @@ class Merge(Stage):
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Join; see `Stage`."""
         sounds = ClipSounds(self._root)
+        distinct = Distinct(out, self.name)
         run: list[Clip] = []
         for clip in rows:
             if run and not self._joins(run, clip):
-                self._emit(run, sounds, out)
+                self._emit(run, sounds, distinct, out)
                 run = []
             run.append(clip)
         if run:
-            self._emit(run, sounds, out)
+            self._emit(run, sounds, distinct, out)
 
     def _joins(self, run: Sequence[Clip], clip: Clip) -> bool:
         last = run[-1]
@@ -68,9 +71,11 @@ class Merge(Stage):
             and _reasons(last) == _reasons(clip)
         )
 
-    def _emit(self, run: Sequence[Clip], sounds: ClipSounds, out: Output) -> None:
+    def _emit(
+        self, run: Sequence[Clip], sounds: ClipSounds, distinct: Distinct, out: Output
+    ) -> None:
         if len(run) == 1:
-            out.keep(run[0])
+            distinct.keep(run[0])
             return
         try:
             joined = _join(run, sounds)
@@ -79,7 +84,7 @@ class Merge(Stage):
                 out.fail(failure_of(error, clip.id, self.name))
             return
         out.absorb(len(run) - 1)
-        out.keep(joined)
+        distinct.keep(joined)
 
 
 def _said(clip: Clip) -> tuple[str, ...]:

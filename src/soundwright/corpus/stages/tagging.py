@@ -17,6 +17,7 @@ from soundwright.core.protocols import Scorer
 from soundwright.core.records import Clip, Drop
 from soundwright.corpus.failures import failure_of
 from soundwright.corpus.plugins import load_plugin
+from soundwright.corpus.repeats import Distinct
 from soundwright.corpus.sounds import ClipSounds
 from soundwright.corpus.speech_cuts import Part, divide
 from soundwright.corpus.stage import Output, Stage
@@ -62,6 +63,7 @@ class Tag(Stage):
     """
 
     name = "tag"
+    version = 2
 
     def __init__(self, config: TagConfig, root: Path) -> None:
         self.config, self._root = config, root
@@ -84,7 +86,7 @@ class Tag(Stage):
 
     def process(self, rows: Iterator[Clip], out: Output) -> None:
         """Annotate, and cut where that is wanted; see `Stage`."""
-        sounds = ClipSounds(self._root)
+        sounds, distinct = ClipSounds(self._root), Distinct(out, self.name)
         for clip in rows:
             try:
                 found = [self._score(*heard) for heard in self._listen(clip, sounds.read(clip))]
@@ -92,7 +94,7 @@ class Tag(Stage):
                 out.fail(failure_of(error, clip.id, self.name))
                 continue
             for part in found:
-                out.keep(part)
+                distinct.keep(part)
             if len(found) > 1:
                 out.absorb()
 
