@@ -8,6 +8,8 @@ import pytest
 import soundfile
 from small_media import exported_records, run, write_config, write_media
 
+from soundwright.core.errors import ConfigError
+from soundwright.corpus.stages.selecting import SelectConfig
 from soundwright.data.manifest import read_clip, read_manifest
 from soundwright.data.shards import read_shards
 
@@ -62,6 +64,13 @@ def test_subsets_have_manifests_of_their_own(config):
     assert all(clip.source.start < 1 for clip in first.clips)
     assert len(read_manifest(folder / "manifest-none.jsonl").clips) == 0
     assert read_clip(first, first.clips[0]).samples.abs().amax() > 0
+
+
+@pytest.mark.parametrize("name", ["high quality", "a/b", "../../evil", ".hidden", "", "x\n"])
+def test_names_of_subsets_name_files(name):
+    with pytest.raises(ConfigError, match="cannot name a manifest"):
+        SelectConfig.read({"subsets": {name: "duration > 1"}}, origin="here")
+    assert SelectConfig.read({"subsets": {"MQ-L_1.0": "duration > 1"}}, origin="here").subsets
 
 
 def test_clips_without_captions_are_left_out_unless_wanted(config):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from soundwright.core.config import Config
 from soundwright.core.records import Clip, Drop
@@ -13,6 +14,7 @@ from soundwright.corpus.clip_values import clip_values
 from soundwright.corpus.expressions import parse_expression
 from soundwright.corpus.stage import Output, Stage
 
+SUBSET_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 SUBSETS = "subsets"
 """The entry of `metadata` with the names of the subsets that a kept clip belongs to."""
 
@@ -24,6 +26,17 @@ class SelectConfig(Config):
     """Clips of which this holds are kept; the language is that of docs/corpus-expressions.md."""
     subsets: dict[str, str] = Field(default_factory=dict)
     """Names and expressions: parts of what is kept, each with a manifest of its own."""
+
+    @field_validator("subsets")
+    @classmethod
+    def _names_files(cls, subsets: dict[str, str]) -> dict[str, str]:
+        for name in subsets:
+            if not SUBSET_NAME.fullmatch(name):
+                raise ValueError(
+                    f"the subset {name!r} cannot name a manifest: a name has letters, digits, '.', "
+                    "'_' and '-' alone, and begins with no '.'"
+                )
+        return subsets
 
 
 class Select(Stage):
