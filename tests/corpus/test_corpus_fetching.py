@@ -77,6 +77,9 @@ class Host(BaseHTTPRequestHandler):
     def give_page(self, *_):
         self.answer(200, {"Content-Type": "text/html; charset=utf-8"})
 
+    def give_message(self, *_):
+        self.answer(200, {"Content-Type": "application/json"}, content=b'{"error": "busy"}')
+
     def give_empty(self, *_):
         self.answer(200, content=b"")
 
@@ -191,7 +194,12 @@ def test_what_will_not_change_is_asked_for_once(host, tmp_path, what, reason):
 
 @pytest.mark.parametrize(
     ("what", "reason"),
-    [("status/500", "server"), ("status/429", "rate-limited"), ("status/408", "timeout")],
+    [
+        ("status/500", "server"),
+        ("status/429", "rate-limited"),
+        ("status/408", "timeout"),
+        ("message", "not-media"),
+    ],
 )
 def test_what_may_pass_is_tried_as_often_as_allowed(host, tmp_path, what, reason):
     with pytest.raises(TransientError) as caught:

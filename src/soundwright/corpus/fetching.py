@@ -68,8 +68,9 @@ def fetch(address: str, folder: Path, policy: FetchPolicy = DEFAULT_POLICY) -> P
     Raises:
         PermanentError: missing, bad-address, not-found, removed, forbidden, refused, redirects,
             certificate, not-media, too-large, empty, youtube-not-allowed, or what YouTube says.
-        TransientError: rate-limited, server, timeout, cut, connection, network-forbidden, or busy
-            where another process is at it or others wait for the same host.
+        TransientError: rate-limited, server, not-media, timeout, cut, connection,
+            network-forbidden, or busy where another process is at it or others wait for the same
+            host.
         UserError: The folder cannot be written, or a package is missing.
     """
     local = _local_path(address)
@@ -100,6 +101,15 @@ def fetch(address: str, folder: Path, policy: FetchPolicy = DEFAULT_POLICY) -> P
     except OSError as error:
         raise disk_error(folder, error) from error
     return path
+
+
+def fetched_file(address: str, folder: Path) -> Path | None:
+    """Where `fetch` puts the file at an address; None for what is on this machine anyway.
+
+    Raises:
+        PermanentError: bad-address.
+    """
+    return None if _local_path(address) is not None else folder / _name_of(address)
 
 
 def wait_before(

@@ -27,6 +27,8 @@ PARTIAL_CONTENT, RANGE_REFUSED = 206, 416
 TRANSIENT_STATUSES = {408: "timeout", RANGE_REFUSED: "cut", 425: "server", 429: "rate-limited"}
 REFUSED_TYPES = ("text/html", "application/xhtml+xml")
 """Pages about a file, to log in or to say that it is gone."""
+ERROR_TYPES = ("application/json", "application/problem+json")
+"""What services say in place of a file, some with status 200: mostly that it does not go now."""
 MAX_REDIRECTS = 5
 
 
@@ -183,10 +185,13 @@ def _stated_size(address: str, answer: Any, there: int, max_bytes: int) -> int |
 
     Raises:
         PermanentError: not-media or too-large.
+        TransientError: not-media.
     """
     kind = answer.headers.get_content_type()
     if kind in REFUSED_TYPES:
         raise PermanentError(f"{address} gives a page ({kind}), no file.", reason="not-media")
+    if kind in ERROR_TYPES:
+        raise TransientError(f"{address} gives a message ({kind}), no file.", reason="not-media")
     length = answer.headers.get("Content-Length", "")
     if not length.isdecimal():
         return None
