@@ -3,7 +3,12 @@
 import pytest
 from small_media import exported_records, run, write_config, write_cues, write_recording
 
+from soundwright.core.errors import CheckpointError
+from soundwright.corpus.explaining import explain
+from soundwright.corpus.failing import forget_failures, list_named_failures
+from soundwright.corpus.fetching import fetched_file
 from soundwright.corpus.ingest import deal_key, shard_of
+from soundwright.corpus.parts import ROWS
 from soundwright.corpus.records import Media
 from soundwright.data.manifest import read_manifest
 from soundwright.data.verification import verify
@@ -138,10 +143,13 @@ def test_what_the_export_leaves_out_is_counted(tmp_path, takes):
     _, states = run(config)
     assert states["export"].counts.drops == {"no-caption": 1}
     assert states["export"].counts.absorbed == 1
-    _, states = run(config, "export.where=source.item == 'nothing'")
+    corpus, states = run(config, "export.where=source.item == 'nothing'")
     assert states["export"].counts.drops == {"export-where": 1, "no-caption": 1}
     assert states["export"].counts.left_out == 2
-    assert "export-where: 1, no-caption: 1" in (tmp_path / "export" / "README.md").read_text()
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "| export | 2 | 0 | 0 | 2 | 2 | export-where: 1, no-caption: 1 |" in card
+    told = [line for one in explain(corpus, "take-1.wav") for line in one.lines]
+    assert "  export leaves it out, no-caption" in told
 
 
 def test_a_broken_recording_counts_once(tmp_path, takes):
@@ -180,3 +188,84 @@ def test_an_empty_transcript_is_none(tmp_path, content, missing, drops, failed, 
     assert states["transcripts"].counts.drops == drops
     assert [one.reason for one in failures(corpus, states, "transcripts")] == failed
     assert states["decode"].counts.written == pieces
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A corpus of two recordings with two clips each, the second file twice; tells of a name."""
+    for number in range(3):
+        (tmp_path / "media").mkdir(exist_ok=True)
+        write_recording(tmp_path / "media" / f"take-{number}.wav", number)
+        write_cues(tmp_path / "media" / f"take-{number}.en.vtt", [(4.0, 6.0)])
+    for number in (1, 2):
+        (tmp_path / "media" / f"take-{number}.info.json").write_text('{"id": "same"}')
+    corpus, _ = run(write_config(tmp_path), "select.where=source.start < 1")
+    return corpus, lambda name: {one.stage: list(one.lines) for one in explain(corpus, name)}
+
+
+def test_a_clip_is_explained_without_its_siblings(told, tmp_path):
+    _, story = told
+    (one,) = [row for row in exported_records(tmp_path) if row["source"]["item"] == "take-0.wav"]
+    found = story(one["id"])
+    clips = {line for lines in found.values() for line in lines if line.startswith("clip ")}
+    assert clips == {f"clip {one['id']}: media/take-0.wav, 0 to 3.75 s, 3.75 s"}
+    assert found["ingest"][0].startswith("recording ")
+    assert len(found["gaps"]) == 2
+    assert found["select"][-1] == "  select keeps it"
+
+
+def test_a_recording_is_summarised_with_its_clips(told, tmp_path):
+    _, story = told
+    found = story("take-0.wav")
+    assert len(found["decode"]) == 2
+    assert sum("select would leave it out, source.start < 1" in one for one in found["select"]) == 1
+    assert len(found["export"]) == 2
+
+
+def test_the_refused_one_of_two_recordings_is_explained(told):
+    _, story = told
+    (line,) = story("take-2.wav")["ingest"]
+    assert "failed (permanent): duplicate-id" in line
+    assert "take-2.wav is not" in line
+
+
+def test_damaged_rows_are_named_by_explain(told):
+    corpus, story = told
+    for place in corpus.places:
+        if place.name == "decode":
+            for shard in range(corpus.shards):
+                place.folder.file(shard, ROWS).write_bytes(b"nothing packed")
+    with pytest.raises(CheckpointError, match=r"jsonl.gz is damaged"):
+        story("no such name")
+
+
+def test_failures_have_the_names_of_their_items(tmp_path):
+    (tmp_path / "media").mkdir()
+    write_recording(tmp_path / "media" / "a.wav", 0)
+    (tmp_path / "media" / "a.en.vtt").write_bytes(b"\xff\xfe\x00")
+    corpus, _ = run(write_config(tmp_path))
+    ((failure, name),) = list_named_failures(corpus)
+    assert (failure.reason, name) == ("unreadable-transcript", "a.wav")
+
+
+def test_broken_files_are_fetched_again_where_all_is_tried_again(tmp_path, takes, monkeypatch):
+    address = "http://nowhere.example/take.wav"
+    config = write_table(tmp_path, "id,url,caption", [f"r0,{address},rain"], fetch={})
+    monkeypatch.setenv("SOUNDWRIGHT_OFFLINE", "1")
+    file = fetched_file(address, tmp_path / "media")
+    file.parent.mkdir()
+    file.write_bytes(b"an error in place of a file")
+    corpus, states = run(config)
+    assert [one.reason for one in failures(corpus, states, "fetch")] == ["not-audio"]
+    assert forget_failures(corpus) == 0
+    assert file.is_file()
+    assert forget_failures(corpus, everything=True) == 1
+    assert not file.exists()
+    write_recording(file, 0)
+    run(config)
+    assert [one["source"]["item"] for one in exported_records(tmp_path)] == ["r0"]
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    corpus, _ = run(config, "decode.bits=24")
+    forget_failures(corpus, everything=True)
+    assert not file.exists()

@@ -42,16 +42,20 @@ def errors(
 
     Example: soundwright corpus errors birds/corpus.yaml --stage decode
     """
-    from soundwright.corpus.failing import list_failures
+    from itertools import islice
 
-    found = list(list_failures(open_corpus(config, overrides), stage))
+    from soundwright.corpus.failing import list_failures, list_named_failures
+
+    corpus = open_corpus(config, overrides)
+    found = list(list_failures(corpus, stage))
     if json:
         emit_json([one.model_dump(mode="json") for one in found])
         return
     emit_text(f"{len(found)} failures")
-    rows = [(one.stage, one.kind, one.reason, one.item, one.detail) for one in found[:SHOWN]]
+    named = islice(list_named_failures(corpus, stage), SHOWN)
+    rows = [(one.stage, one.kind, one.reason, one.item, name, one.detail) for one, name in named]
     if rows:
-        emit_table(("stage", "kind", "reason", "item", "detail"), rows)
+        emit_table(("stage", "kind", "reason", "item", "name", "detail"), rows)
     if len(found) > SHOWN:
         emit_text(f"... and {len(found) - SHOWN} more (--json shows all)")
 
@@ -60,7 +64,12 @@ def retry(
     config: ConfigArgument,
     stage: StageOption = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Not only what may go well another time.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Not only what may go well another time; fetched files that are broken are "
+            "fetched anew.",
+        ),
     ] = False,
     overrides: SetOption = None,
     json: JsonOption = False,
@@ -89,7 +98,9 @@ def explain(
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell the whole story of a clip: its source, what each stage found, why it was kept or not.
+    """Tell the story of a clip: its source, what each stage found, why it was kept or not.
+
+    Of a recording: what became of it, and its clips.
 
     Example: soundwright corpus explain birds/corpus.yaml 3f0c1d2e4b5a69788796
     """
@@ -141,9 +152,14 @@ def show_states(states: list[State]) -> None:
         counts = state.counts
         drops = ", ".join(f"{reason} {count}" for reason, count in counts.drops.items())
         rate = f"{counts.read / state.seconds:.3g}" if state.seconds else ""
+        # All rows stay for the export, which takes only what `select` kept.
+        kept = state.place.name == "select"
+        out = f"{counts.written - counts.left_out} kept" if kept else counts.written
+        against = f"{counts.left_out} ({drops})" if counts.left_out else drops
         rows.append(
-            (state.place.name, f"{state.receipts}/{len(state.contents)}", counts.read,
-             counts.written, counts.failed, rate, drops)
+            (state.place.name, f"{state.receipts}/{len(state.contents)}", counts.read, out,
+             counts.failed, counts.absorbed, rate, against)
         )  # fmt: skip
-    columns = ("stage", "shards", "rows", "out", "failed", "rows/s a worker", "would be left out")
+    columns = ("stage", "shards", "rows", "out", "failed", "absorbed", "rows/s a worker",
+               "would be left out")  # fmt: skip
     emit_table(columns, rows)

@@ -99,14 +99,15 @@ def _stages(states: list[State]) -> str:
     lines = [
         "## What became of it, stage by stage",
         "",
-        "| stage | rows in | out | failed | would be left out |",
-        "|---|---|---|---|---|",
+        "| stage | rows in | out | failed | absorbed | would be left out | why |",
+        "|---|---|---|---|---|---|---|",
     ]
     for state in states:
         counts = state.counts
         drops = ", ".join(f"{name}: {count}" for name, count in counts.drops.items())
         lines.append(
-            f"| {state.place.name} | {counts.read} | {counts.written} | {counts.failed} | {drops} |"
+            f"| {state.place.name} | {counts.read} | {counts.written} | {counts.failed} "
+            f"| {counts.absorbed} | {counts.left_out} | {drops} |"
         )
     return "\n".join(lines)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+import re
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from soundwright.core.errors import UserError
+from soundwright.core.errors import CheckpointError, UserError
 from soundwright.core.records import Clip
+from soundwright.corpus.explained_rows import describe_clip, describe_media, summarise_clip
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.layout import Corpus, Place
 from soundwright.corpus.parts import ROWS
 from soundwright.corpus.records import Media
+from soundwright.corpus.stages.exporting import Export
+from soundwright.corpus.stages.selecting import is_selected
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Chapter:
 
 
 def explain(corpus: Corpus, name: str) -> list[Chapter]:
-    """Everything that is known of a clip or recording.
+    """What is known of a clip and of what it was made from, or of a recording and its clips.
 
     Args:
         corpus: In which.
@@ -33,27 +38,22 @@ def explain(corpus: Corpus, name: str) -> list[Chapter]:
 
     Raises:
         UserError: Nothing in the corpus has this name.
+        CheckpointError: Rows are damaged.
     """
-    wanted = {name}
     found: dict[str, list[str]] = {}
-    shards = [shard for shard in range(corpus.shards) if _is_named(corpus, shard, name)]
-    # Backwards: a clip leads to its parents, and all of them to their recording. And forwards
-    # again: a recording leads to its clips, a part to what it was merged into.
-    for place in (*reversed(corpus.places), *corpus.places):
-        lines = [line for shard in shards for line in _look(place, shard, wanted)]
-        if lines:
-            found[place.name] = lines
-    if not found:
+    for shard in range(corpus.shards):
+        if _is_named(corpus, shard, name):
+            story = _Story(corpus, shard, name)
+            for before, place in zip((None, *corpus.places), corpus.places, strict=False):
+                found.setdefault(place.name, []).extend(story.tell(place, before))
+    if not any(found.values()):
         raise UserError(
             f"Nothing in this corpus is called {name!r}.",
             expected="the id of a clip or recording, a file's name, or a video's id",
-            change="List some: soundwright corpus status, or look into export/manifest.jsonl.",
+            change="Clips are listed in export/manifest.jsonl and credits.csv, what failed by: "
+            "soundwright corpus errors.",
         )
-    return [
-        Chapter(place.name, tuple(found[place.name]))
-        for place in corpus.places
-        if place.name in found
-    ]
+    return [Chapter(stage, tuple(lines)) for stage, lines in found.items() if lines]
 
 
 def _is_named(corpus: Corpus, shard: int, name: str) -> bool:
@@ -62,73 +62,127 @@ def _is_named(corpus: Corpus, shard: int, name: str) -> bool:
     for place in corpus.places:
         if place.folder.receipt(shard) is None:
             continue
-        with gzip.open(place.folder.file(shard, ROWS)) as file:
-            if any(written in line for line in file):
-                return True
-        if any(failure.item.startswith(name) for failure in place.folder.failures(shard)):
+        path = place.folder.file(shard, ROWS)
+        try:
+            with gzip.open(path) as file:
+                if any(written in line for line in file):
+                    return True
+        except (OSError, EOFError, zlib.error) as error:
+            raise CheckpointError(
+                f"{path} is damaged: {str(error).splitlines()[0]}.",
+                change="Remove this file's .ok file and run again.",
+            ) from error
+        if any(_tells_of(failure, name) for failure in place.folder.failures(shard)):
             return True
     return False
 
 
-def _look(place: Place, shard: int, wanted: set[str]) -> Iterator[str]:
-    """Lines about what is wanted in one stage; what leads to or from it is wanted too."""
-    if place.folder.receipt(shard) is None:
-        return
-    for row in place.folder.rows(shard, place.writes):
-        if not _names(row).isdisjoint(wanted):
-            wanted |= _leads(row)
-            yield from _describe(row, place.name)
-    for failure in place.folder.failures(shard):
-        if failure.item.partition("@")[0] in wanted:
-            yield _failed(failure)
+def _tells_of(failure: Failure, name: str) -> bool:
+    """Whether a failure is an item's, or names its file, as that of a second one of one id does."""
+    if failure.item == name or failure.item.partition("@")[0] == name:
+        return True
+    return re.search(rf"(?<![^\s/]){re.escape(name)}(?![^\s:,])", failure.detail) is not None
 
 
-def _names(row: Media | Clip) -> set[str]:
-    names = {row.id, row.source.item, row.source.item.rpartition("/")[2]}
-    if isinstance(row, Clip):
-        names |= {*row.parents, str(row.metadata.get("media", ""))}
-    return names - {""}
+class _Story:
+    """What the rows of one shard tell of a name.
+
+    Wanted are the clips that it means, what they were made from, and what became of them; other
+    clips of the same recording are not, unless the name is the recording's.
+    """
+
+    def __init__(self, corpus: Corpus, shard: int, name: str) -> None:
+        self._shard, self._name = shard, name
+        self._media: set[str] = set()
+        self._clips: set[str] = set()
+        places = [place for place in corpus.places if place.folder.receipt(shard) is not None]
+        listed = [place for place in places if place.writes is Clip]
+        self._find_origins(listed)
+        self._whole = not self._clips
+        """Whether it is a recording that is asked for."""
+        if self._whole:
+            self._find_recording(places)
+        else:
+            self._find_fate(listed)
+
+    def _find_origins(self, places: Sequence[Place]) -> None:
+        """A clip of that name, what it was made from, and its recording."""
+        for place in reversed(places):
+            for clip in self._clips_of(place):
+                if clip.id == self._name or clip.id in self._clips:
+                    self._clips |= {clip.id, *clip.parents}
+                    self._media.add(_media_of(clip))
+
+    def _find_fate(self, places: Sequence[Place]) -> None:
+        """What the clip became."""
+        became = {self._name}
+        for place in places:
+            became |= {
+                clip.id for clip in self._clips_of(place) if not became.isdisjoint(clip.parents)
+            }
+        self._clips |= became
+
+    def _find_recording(self, places: Sequence[Place]) -> None:
+        """A recording of that name, and all its clips."""
+        for place in places:
+            if place.writes is Media:
+                rows = place.folder.rows(self._shard, Media)
+                self._media |= {row.id for row in rows if self._name in _names(row)}
+            else:
+                self._clips |= {
+                    clip.id for clip in self._clips_of(place) if _media_of(clip) in self._media
+                }
+
+    def tell(self, place: Place, before: Place | None) -> Iterator[str]:
+        """Lines about what is wanted in one stage."""
+        if place.folder.receipt(self._shard) is None:
+            return
+        shown: set[str] = set()
+        if place.writes is Media:
+            for media in place.folder.rows(self._shard, Media):
+                if media.id in self._media:
+                    yield from describe_media(media, place.name)
+        else:
+            for clip in self._clips_of(place):
+                if clip.id in self._clips:
+                    shown.add(clip.id)
+                    told = summarise_clip if self._whole else describe_clip
+                    yield from told(clip, place.name)
+        if isinstance(place.stage, Export) and before is not None:
+            yield from self._left_out(place.stage, before, shown)
+        for failure in place.folder.failures(self._shard):
+            if self._is_wanted(failure):
+                yield _failed(failure)
+
+    def _left_out(self, export: Export, before: Place, shown: set[str]) -> Iterator[str]:
+        """What the export did not take, of which no row of it tells."""
+        if before.folder.receipt(self._shard) is None:
+            return
+        for clip in self._clips_of(before):
+            if clip.id in self._clips - shown and is_selected(clip):
+                reason = export.why_not(clip)
+                if reason:
+                    yield f"clip {clip.id}"
+                    yield f"  export leaves it out, {reason}"
+
+    def _is_wanted(self, failure: Failure) -> bool:
+        item = failure.item.partition("@")[0]
+        if self._whole and item in self._media:
+            return True
+        if failure.item != item and item in self._media and failure.reason == "duplicate-id":
+            return any(clip in failure.detail for clip in self._clips)
+        return item in self._clips or _tells_of(failure, self._name)
+
+    def _clips_of(self, place: Place) -> Sequence[Clip]:
+        return list(place.folder.rows(self._shard, Clip))
 
 
-def _leads(row: Media | Clip) -> set[str]:
-    if isinstance(row, Media):
-        return {row.id}
-    return {row.id, *row.parents, str(row.metadata.get("media", row.id))}
+def _names(row: Media) -> set[str]:
+    return {row.id, row.source.item, row.source.item.rpartition("/")[2]} - {""}
 
 
-def _describe(row: Media | Clip, stage: str) -> Iterator[str]:
-    if isinstance(row, Media):
-        yield from _describe_media(row, stage)
-        return
-    span = f"{row.source.start:g} to {row.source.end:g} s" if row.source.end else "whole"
-    yield f"clip {row.id}: {row.source.dataset}/{row.source.item}, {span}, {row.duration:.2f} s"
-    if row.parents:
-        yield f"  made of {', '.join(row.parents)}"
-    for caption in row.captions:
-        sure = "" if caption.confidence is None else f", confidence {caption.confidence:.2f}"
-        yield f"  {caption.model or caption.kind}: {caption.text!r}{sure}"
-    if row.scores:
-        yield "  " + ", ".join(f"{name} {value:g}" for name, value in row.scores.items())
-    for drop in row.drops:
-        told = "" if drop.value is None else f": {drop.value}"
-        limit = "" if drop.threshold is None else f" (threshold {drop.threshold})"
-        yield f"  {drop.stage} would leave it out, {drop.reason}{told}{limit}"
-    if stage == "export":
-        yield f"  kept: {row.location.path}, licence {row.licence.name}"
-    elif stage == "select" and not any(drop.stage == stage for drop in row.drops):
-        yield "  select keeps it"
-
-
-def _describe_media(row: Media, stage: str) -> Iterator[str]:
-    where = row.location.path if row.location else row.source.url or "no file"
-    yield f"recording {row.id}: {row.source.dataset}/{row.source.item} ({where})"
-    if stage == "transcripts" and row.cues is not None:
-        yield f"  {len(row.cues)} cues, {row.metadata.get('transcript_problems', 'no problems')}"
-    if stage == "gaps" and row.pieces is not None:
-        told = ", ".join(f"{name} {value:g}" for name, value in row.seconds.items() if value)
-        yield f"  {len(row.pieces)} pieces; seconds: {told or 'none'}"
-    for drop in row.drops:
-        yield f"  {drop.stage} would leave it out, {drop.reason}"
+def _media_of(clip: Clip) -> str:
+    return str(clip.metadata.get("media", clip.id))
 
 
 def _failed(failure: Failure) -> str:
