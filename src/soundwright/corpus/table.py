@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from soundwright.corpus.config import CorpusConfig
 from soundwright.corpus.stage import Stage
@@ -25,7 +24,7 @@ from soundwright.corpus.stages.tagging import Tag
 from soundwright.corpus.stages.transcribing import Transcripts
 from soundwright.corpus.stages.wording import Keywords
 
-STAGES: MappingProxyType[str, Callable[[Any, Path], Stage]] = MappingProxyType(
+STAGES: MappingProxyType[str, Callable[..., Stage]] = MappingProxyType(
     {
         "transcripts": Transcripts,
         "gaps": Gaps,
