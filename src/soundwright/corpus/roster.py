@@ -73,7 +73,7 @@ class Roster:
         """The id of the clip of a number."""
         return bytes(self.ids[number]).decode()
 
-    def numbers_of(self, file: int) -> NDArray[np.int64]:
+    def numbers_of(self, file: int) -> NDArray[np.int32]:
         """The numbers of a file's clips, in its order."""
         return self.numbers[self.begins[file] : self.begins[file + 1]]
 
