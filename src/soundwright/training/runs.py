@@ -76,8 +76,8 @@ def open_run(
         if binding and not accept_changes:
             raise ConfigError(
                 f"The settings are not those of the run in {folder}:\n  " + "\n  ".join(binding),
-                change="Resume with the run's settings, accept the changes expressly, or start "
-                "another run.",
+                change="Resume with the run's settings, accept the changes (--accept-changes, in "
+                "Python accept_changes=True), or start another run.",
             )
         for _, line in changes:
             logger.warning("resumed with another setting: %s", line)
