@@ -100,9 +100,17 @@ def test_a_receipt_of_other_parameters_does_not_count(folder):
     assert folder.receipt(3) is None
 
 
-def test_damaged_rows_are_named(folder):
+@pytest.mark.parametrize("how", ["another record", "cut", "no gzip", "broken blocks"])
+def test_damaged_rows_are_named(folder, how):
     write(folder, [clip(1)])
-    folder.file(3, ROWS).write_bytes(gzip.compress(b'{"id": 1}\n'))
+    whole = folder.file(3, ROWS).read_bytes()
+    damaged = {
+        "another record": gzip.compress(b'{"id": 1}\n'),
+        "cut": whole[:-12],
+        "no gzip": b"x" * len(whole),
+        "broken blocks": whole[:10] + b"\xff" * (len(whole) - 10),
+    }
+    folder.file(3, ROWS).write_bytes(damaged[how])
     with pytest.raises(CheckpointError, match=r"part-00003.jsonl.gz is damaged"):
         list(folder.rows(3, Clip))
 

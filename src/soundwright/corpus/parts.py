@@ -13,6 +13,7 @@ import io
 import json
 import os
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -110,7 +111,7 @@ class PartFolder:
             with gzip.open(path, "rb") as file:
                 for line in file:
                     yield kind.model_validate_json(line)
-        except (OSError, EOFError, ValidationError) as error:
+        except (OSError, EOFError, zlib.error, ValidationError) as error:
             raise CheckpointError(
                 f"{path} is damaged: {str(error).splitlines()[0]}.",
                 change="Remove this file's .ok file and run again.",
