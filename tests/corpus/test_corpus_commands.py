@@ -207,6 +207,15 @@ def test_a_limited_run_stands_apart(command, tmp_path):
     for limit in ((), ("--limit", 2)):
         told = json.loads(command("plan", "c", *limit, "--json", *SMALL, *small[-2:]).stdout)
         assert [one["pending"] for one in told] == [0] * len(told)
+    settings = (*SMALL, *small[-2:], "--json")
+    for limit, shards in (((), 2), (("--limit", 2), 1), (("--limit", 3), 0)):
+        states = json.loads(command("status", "c", *limit, *settings).stdout)
+        assert {one["done"] for one in states} == {shards}
+    assert json.loads(command("errors", "c", "--limit", 2, *settings).stdout) == []
+    assert json.loads(command("retry", "c", "--limit", 2, *settings).stdout) == {"shards": 0}
+    clip = json.loads(kept[0])["id"]
+    told = json.loads(command("explain", "c", clip, "--limit", 2, *settings).stdout)
+    assert told[-1]["stage"] == "export"
 
 
 def test_an_export_does_nothing_that_run_has_not(command, tmp_path, refuses):

@@ -10,6 +10,7 @@ import typer
 
 from soundwright.cli.corpus_reports import (
     ConfigArgument,
+    LimitOption,
     errors,
     explain,
     open_corpus,
@@ -33,13 +34,6 @@ for report in (status, errors, retry, explain):
     app.command()(report)
 
 UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to be run.")]
-LimitOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Only the first so many recordings, to try things out; stands apart from the rest.",
-    ),
-]
 
 
 class ExecutorName(StrEnum):
@@ -115,7 +109,7 @@ def plan(
 
     Example: soundwright corpus plan birds/corpus.yaml --clips 1e6
     """
-    corpus = open_corpus(config, _settings(overrides, limit))
+    corpus = open_corpus(config, overrides, limit=limit)
     if clips is not None:
         _show_cost(corpus, clips, workers, days, json)
         return
@@ -155,7 +149,7 @@ def run(
     from soundwright.corpus.destination import check_destination, export_folder
     from soundwright.corpus.running import run_corpus
 
-    corpus = open_corpus(config, _settings(overrides, limit))
+    corpus = open_corpus(config, overrides, limit=limit)
     out = export_folder(corpus)
     if until in (None, "export"):
         check_destination(corpus, out)
@@ -208,7 +202,7 @@ def export(
     from soundwright.corpus.running import run_export
 
     changes = [f"export.format={form}"] if form else []
-    corpus = open_corpus(config, [*_settings(overrides, limit), *changes], where=where)
+    corpus = open_corpus(config, [*(overrides or ()), *changes], limit=limit, where=where)
     check_destination(corpus, out)
     with lock_folder(corpus.root):
         chosen = _executor(ExecutorName.LOCAL, "", workers)
@@ -221,10 +215,6 @@ def export(
         emit_json({"export": str(out), "clips": census.clips, "hours": census.hours})
     else:
         emit_text(f"{out}: {census.clips} clips, {census.hours:.2f} h")
-
-
-def _settings(overrides: list[str] | None, limit: int | None) -> list[str]:
-    return [*(overrides or ()), *([] if limit is None else [f"ingest.limit={limit}"])]
 
 
 def _executor(name: ExecutorName, address: str, workers: int | None) -> Executor:

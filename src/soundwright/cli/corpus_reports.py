@@ -18,14 +18,26 @@ ConfigArgument = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The corpus's YAML file, or its folder.")
 ]
 StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Only the first so many recordings, to try things out; stands apart from the rest.",
+    ),
+]
 
 
-def status(config: ConfigArgument, overrides: SetOption = None, json: JsonOption = False) -> None:
+def status(
+    config: ConfigArgument,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
     """Say how far each stage is, and what became of the rows.
 
     Example: soundwright corpus status birds/corpus.yaml
     """
-    states = list(open_corpus(config, overrides).survey())
+    states = list(open_corpus(config, overrides, limit=limit).survey())
     if json:
         emit_json([plain_state(state) for state in states])
     else:
@@ -35,6 +47,7 @@ def status(config: ConfigArgument, overrides: SetOption = None, json: JsonOption
 def errors(
     config: ConfigArgument,
     stage: StageOption = None,
+    limit: LimitOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -46,7 +59,7 @@ def errors(
 
     from soundwright.corpus.failing import list_failures, list_named_failures
 
-    corpus = open_corpus(config, overrides)
+    corpus = open_corpus(config, overrides, limit=limit)
     found = list(list_failures(corpus, stage))
     if json:
         emit_json([one.model_dump(mode="json") for one in found])
@@ -71,6 +84,7 @@ def retry(
             "fetched anew.",
         ),
     ] = False,
+    limit: LimitOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -81,7 +95,7 @@ def retry(
     from soundwright.core.locking import lock_folder
     from soundwright.corpus.failing import forget_failures
 
-    corpus = open_corpus(config, overrides)
+    corpus = open_corpus(config, overrides, limit=limit)
     with lock_folder(corpus.root):
         count = forget_failures(corpus, stage, everything=everything)
     if json:
@@ -95,6 +109,7 @@ def explain(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Id of a clip or recording, or a file's name.")
     ],
+    limit: LimitOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -108,7 +123,7 @@ def explain(
 
     from soundwright.corpus.explaining import explain as explain_clip
 
-    chapters = explain_clip(open_corpus(config, overrides), name)
+    chapters = explain_clip(open_corpus(config, overrides, limit=limit), name)
     if json:
         emit_json([asdict(chapter) for chapter in chapters])
         return
@@ -118,13 +133,20 @@ def explain(
             emit_text(f"  {line}")
 
 
-def open_corpus(config: Path, overrides: list[str] | None, where: str | None = None) -> Corpus:
+def open_corpus(
+    config: Path,
+    overrides: list[str] | None,
+    *,
+    limit: int | None = None,
+    where: str | None = None,
+) -> Corpus:
     """The corpus that a file, or the folder that holds `corpus.yaml`, describes."""
     from soundwright.corpus.config import CONFIG_NAME, read_corpus_config
     from soundwright.corpus.layout import Corpus
 
     path = config / CONFIG_NAME if config.is_dir() else config
-    settings = read_corpus_config(path, tuple(overrides or ()))
+    limited = [] if limit is None else [f"ingest.limit={limit}"]
+    settings = read_corpus_config(path, (*(overrides or ()), *limited))
     if where is not None:
         settings = settings.model_copy(
             update={"export": settings.export.model_copy(update={"where": where})}
