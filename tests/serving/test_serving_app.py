@@ -357,37 +357,26 @@ def test_a_server_that_ends_takes_nothing_in(open_app):
     assert client.get("/v1/jobs").json()["jobs"] == []
 
 
-def test_events_tell_a_job_from_now_to_its_end(open_app, monkeypatch):
+def test_events_tell_a_job_from_now_to_its_end(open_app):
     gate = Gate()
     client = open_app(Scripted(gate))
     job = client.post(GENERATE, json=RAIN).json()["id"]
     gate.reached.wait()
-    store, watchers = running(client).store, running(client).engine.lives._watchers
-    looked = threading.Event()
-    find = store.find
 
-    def look(name):
-        found = find(name)
-        if job in watchers:
-            looked.set()
-        return found
+    async def follow():
+        told = follow_job(running(client), running(client).find(job))
+        first = (await anext(told)).data
+        gate.opened.set()
+        return [first, *[event.data async for event in told]]
 
-    monkeypatch.setattr(store, "find", look)
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(client.get(f"/v1/jobs/{job}/events")))
-    thread.start()
-    assert looked.wait(20.0)
-    gate.opened.set()
-    thread.join()
-    [answer] = answers
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    first, *_, last = events(answer.text)
-    assert (first["id"], first["state"]) == (job, "running")
-    assert last == client.get(f"/v1/jobs/{job}").json()
-    assert last["state"] == "done"
-    # Of a job that has ended there is one event.
-    assert events(client.get(f"/v1/jobs/{job}/events").text) == [last]
+    first, *_, last = asyncio.run(asyncio.wait_for(follow(), 20.0))
+    assert (first.id, first.state) == (job, "running")
+    assert last.state == "done"
     assert running(client).engine.lives._watchers == {}
+    # Of a job that has ended there is one event.
+    answer = client.get(f"/v1/jobs/{job}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert events(answer.text) == [client.get(f"/v1/jobs/{job}").json()]
 
 
 def test_a_job_that_ended_before_anybody_watched_is_told_as_ended(open_app):
