@@ -140,6 +140,17 @@ def test_a_row_does_not_depend_on_those_beside_it(lively, encoder, make_engine):
             tokens = drawn[..., None]
 
 
+def test_texts_are_read_at_a_length_that_batch_mates_do_not_decide(wide, encoder):
+    engine = CpuEngine(wide)
+    lengths = {}
+    for name, prompts in (("alone", ["rain"]), ("mates", PROMPTS), ("long", ["rain " * 33])):
+        text = encoder.encode(prompts)
+        found = engine.read_text(text.states, text.mask)
+        assert found is not None
+        lengths[name] = {key.shape[-2] for key, _ in found.keys_values}
+    assert lengths == {"alone": {32}, "mates": {32}, "long": {64}}
+
+
 @pytest.mark.parametrize("weights", ["fp32", "int8", *(["bf16"] if HAS_BF16 else [])])
 def test_logits_on_a_cpu_are_those_of_the_row_alone(wide, encoder, weights):
     engine, prompt = CpuEngine(wide, weights), draw_tokens(4, 3, 5, size=64)

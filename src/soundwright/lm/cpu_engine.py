@@ -8,6 +8,7 @@ add exactly zero to them.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, cast
 
 import torch
@@ -21,6 +22,9 @@ from soundwright.lm.layers import NORM_EPS, Block, visible_text
 from soundwright.lm.model import AudioLm
 from soundwright.lm.sampling import SamplingConfig, guide, sample
 from soundwright.nn.packing import WeightType, pack_linear
+
+TEXT_STEP = 32
+"""Texts are read as multiples of so many positions."""
 
 
 class CpuEngine:
@@ -77,7 +81,12 @@ class CpuEngine:
         bias = None
         if self.config.mask_text:
             length = int(mask.any(dim=0).nonzero().max()) + 1
-            states, mask = states[:, :length], mask[:, :length]
+            # As long for nearly all texts: how sums over them are rounded follows from the length,
+            # which must not be that of the longest among batch mates.
+            length = math.ceil(length / TEXT_STEP) * TEXT_STEP
+            missing = max(0, length - states.shape[1])
+            states = F.pad(states, (0, 0, 0, missing))[:, :length]
+            mask = F.pad(mask, (0, missing))[:, :length]
             visible = visible_text(mask)
             if not bool(visible.all()):
                 bias = torch.zeros(visible.shape).masked_fill_(~visible, -torch.inf)

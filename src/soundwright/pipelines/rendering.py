@@ -19,6 +19,7 @@ from soundwright.pipelines.making import Item
 from soundwright.pipelines.parts import Codec
 from soundwright.pipelines.settings import GenerationConfig
 from soundwright.pipelines.waveforms import Waveforms
+from soundwright.text.alone import encode_alone
 from soundwright.text.preparation import PreparationConfig, prepare
 
 ONE_THREAD_PARAMETERS = 50_000_000
@@ -225,7 +226,8 @@ class Renderer:
         return round(seconds * self.waveforms.frame_rate)
 
     def _read(self, prompts: Sequence[str]) -> TextStates:
-        return self._encoder.encode([prepare(prompt, self._preparation) for prompt in prompts])
+        texts = [prepare(prompt, self._preparation) for prompt in prompts]
+        return encode_alone(self._encoder, texts)
 
     def _begin(self, beginning: Tensor | None, count: int) -> Tensor | None:
         """The tokens of a beginning, [count, K, P]."""
