@@ -51,6 +51,7 @@ def test_a_batch_is_made_sound_by_sound(worker):
 
 
 def test_work_that_is_not_wanted_any_more_ends_and_the_next_is_not_disturbed(worker):
+    assert worker.load("bundled") is None  # What it takes to start is no part of the grace.
     long = batch("rain", settings={"duration": 60.0})
     assert run(worker, long, is_stopped=lambda: True)[Made] == []
     told = run(worker, batch("wind", seed=3))
