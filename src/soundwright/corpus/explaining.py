@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from soundwright.core.errors import CheckpointError, UserError
+from soundwright.core.errors import UserError
 from soundwright.core.records import Clip
 from soundwright.corpus.explained_rows import describe_clip, describe_media, summarise_clip
 from soundwright.corpus.failures import Failure
 from soundwright.corpus.layout import Corpus, Place
-from soundwright.corpus.parts import ROWS
 from soundwright.corpus.records import Media
 from soundwright.corpus.stages.exporting import Export
 from soundwright.corpus.stages.selecting import is_selected
@@ -62,16 +59,8 @@ def _is_named(corpus: Corpus, shard: int, name: str) -> bool:
     for place in corpus.places:
         if place.folder.receipt(shard) is None:
             continue
-        path = place.folder.file(shard, ROWS)
-        try:
-            with gzip.open(path) as file:
-                if any(written in line for line in file):
-                    return True
-        except (OSError, EOFError, zlib.error) as error:
-            raise CheckpointError(
-                f"{path} is damaged: {str(error).splitlines()[0]}.",
-                change="Remove this file's .ok file and run again.",
-            ) from error
+        if any(written in line for line in place.folder.lines(shard)):
+            return True
         if any(_tells_of(failure, name) for failure in place.folder.failures(shard)):
             return True
     return False

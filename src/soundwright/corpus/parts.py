@@ -106,16 +106,30 @@ class PartFolder:
         Raises:
             CheckpointError: They are damaged.
         """
-        path = self.file(shard, ROWS)
+        for line in self.lines(shard):
+            try:
+                row = kind.model_validate_json(line)
+            except ValidationError as error:
+                raise self._damaged(shard, error) from error
+            yield row
+
+    def lines(self, shard: int) -> Iterator[bytes]:
+        """The rows of a shard that is done, as they are written.
+
+        Raises:
+            CheckpointError: They are damaged.
+        """
         try:
-            with gzip.open(path, "rb") as file:
-                for line in file:
-                    yield kind.model_validate_json(line)
-        except (OSError, EOFError, zlib.error, ValidationError) as error:
-            raise CheckpointError(
-                f"{path} is damaged: {str(error).splitlines()[0]}.",
-                change="Remove this file's .ok file and run again.",
-            ) from error
+            with gzip.open(self.file(shard, ROWS), "rb") as file:
+                yield from file
+        except (OSError, EOFError, zlib.error) as error:
+            raise self._damaged(shard, error) from error
+
+    def _damaged(self, shard: int, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"{self.file(shard, ROWS)} is damaged: {str(error).splitlines()[0]}.",
+            change="Remove this file's .ok file and run again.",
+        )
 
     def failures(self, shard: int) -> Iterator[Failure]:
         """What could not be done in a shard that is done."""
