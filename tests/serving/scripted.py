@@ -11,7 +11,7 @@ from soundwright.core.errors import UserError
 from soundwright.serving.batches import Made, Piece, Progress, Refused
 from soundwright.serving.config import ServingConfig
 from soundwright.serving.engine import Engine
-from soundwright.serving.jobs import Plan, Problem
+from soundwright.serving.jobs import Asked, Plan, Problem
 from soundwright.serving.metrics import Metrics
 from soundwright.serving.shelf import Shelf
 from soundwright.serving.store import Store
@@ -158,7 +158,10 @@ class Bench:
     def ask(self, *prompts, seed=0, **changes):
         """Submit a job; its id."""
         items = [(prompt, seed + number) for number, prompt in enumerate(prompts)]
-        return self.engine.submit({}, plan(**changes), items)[0].id
+        [accepted] = self.engine.submit([Asked({}, plan(**changes), items)])
+        if isinstance(accepted, Exception):
+            raise accepted
+        return accepted.job.id
 
     def state(self, job):
         return self.store.find(job).state

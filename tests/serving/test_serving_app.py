@@ -396,7 +396,7 @@ def test_a_job_that_ended_before_anybody_watched_is_told_as_ended(open_app):
 
     assert stale.state == "running"
     [told] = asyncio.run(in_time(follow()))
-    waited = asyncio.run(in_time(wait_for_job(running(client), stale, 60.0)))
+    waited = asyncio.run(in_time(wait_for_job(running(client), job, 60.0)))
     shown = running(client).show(stale)
     assert (told.state, waited.state, shown.state, shown.progress) == ("done", "done", "done", 1.0)
 

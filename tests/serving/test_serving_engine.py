@@ -24,7 +24,7 @@ from scripted import (
 from soundwright.serving import crew
 from soundwright.serving.batches import Made, Progress, Refused
 from soundwright.serving.crew import MOST_ATTEMPTS
-from soundwright.serving.jobs import Problem
+from soundwright.serving.jobs import Asked, Problem
 from soundwright.serving.queueing import ClosedError, FullError
 from soundwright.serving.store import Store
 from soundwright.serving.workers import LostError
@@ -404,7 +404,7 @@ def test_after_a_crash_what_was_running_is_taken_up_where_it_was(tmp_path, bench
 
 def test_a_stream_is_told_piece_by_piece_and_kept_whole(bench):
     one = bench(Scripted())
-    job, live = one.engine.submit({}, *stream_of("rain", 5))
+    [(job, live)] = one.engine.submit([Asked({}, *stream_of("rain", 5))])
     ended = one.end(job.id)
     assert ended.state == "done"
     assert live.whole
@@ -420,7 +420,7 @@ def test_a_stream_whose_worker_dies_fails_since_it_was_heard_already(bench):
 
     worker = Scripted(die_late, make)
     one = bench(worker)
-    job, live = one.engine.submit({}, *stream_of("rain", 5))
+    [(job, live)] = one.engine.submit([Asked({}, *stream_of("rain", 5))])
     ended = one.end(job.id)
     assert (ended.state, ended.problem.type) == ("failed", "worker_lost")
     assert live.whole

@@ -8,7 +8,7 @@ import pytest
 from scripted import plan
 
 from soundwright.core.errors import UserError
-from soundwright.serving.jobs import FINAL, Problem
+from soundwright.serving.jobs import FINAL, Asked, Problem
 from soundwright.serving.store import STORE_NAME, VERSION, Store
 
 GONE = "job-00000000000000000000"
@@ -23,7 +23,8 @@ def store(tmp_path):
 
 def accept(store, *prompts, **changes):
     items = [(prompt, 7 + number) for number, prompt in enumerate(prompts or ("rain",))]
-    return store.accept({"prompt": "rain"}, plan(**changes), items).id
+    [job] = store.accept([Asked({"prompt": "rain"}, plan(**changes), items)])
+    return job.id
 
 
 def finish(store, job, size=100):
@@ -48,10 +49,12 @@ def test_a_job_is_found_as_it_was_accepted_also_after_reopening(tmp_path):
     first = Store(tmp_path)
     wanted = plan(negative="wind", loop=True, best_of=3, format="flac", settings={"top_k": 5})
     request = {"prompt": "rain", "seed": 7, "Ü": "ü"}
-    job = first.accept(request, wanted, [("rain", 7), ('"; DROP TABLE jobs; --\n', 2**53 - 1)])
+    items = [("rain", 7), ('"; DROP TABLE jobs; --\n', 2**53 - 1)]
+    [before, job] = first.accept([Asked({}, plan(), [("sea", 1)]), Asked(request, wanted, items)])
     first.close()
     again = Store(tmp_path)
     found = again.find(job.id)
+    assert again.find(before.id) == before
     again.close()
     assert found == job
     assert (found.request, found.plan, found.state, found.attempts) == (
@@ -107,9 +110,10 @@ def test_favourites_are_listed_alone_until_they_are_none(store):
 def test_a_job_is_done_with_its_last_sound(store):
     job = accept(store, "a", "b")
     assert store.begin([job]) == {job}
-    half = store.add_sound(job, 1, 10, {"seed": 8, "duration": 0.5})
-    assert (half.state, half.finished_at) == ("running", None)
-    whole = store.add_sound(job, 0, 20, {"seed": 7})
+    assert store.add_sound(job, 1, 10, {"seed": 8, "duration": 0.5}) == "running"
+    assert store.find(job).finished_at is None
+    assert store.add_sound(job, 0, 20, {"seed": 7}) == "done"
+    whole = store.find(job)
     assert (whole.state, [sound.size for sound in whole.sounds]) == ("done", [20, 10])
     assert whole.sounds[1].described == {"seed": 8, "duration": 0.5}
     assert whole.finished_at >= whole.created_at
@@ -264,3 +268,27 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / STORE_NAME).mkdir()
     with pytest.raises(UserError, match="cannot be used"):
         Store(tmp_path)
+
+
+def test_a_job_that_is_removed_while_it_is_read_is_whole_or_gone(store):
+    kept = accept(store, "a", "b")
+    ended = threading.Event()
+    seen = []
+
+    def read():
+        while not ended.is_set():
+            jobs, _ = store.list(3)
+            again = [store.find(job.id) for job in jobs]
+            seen.append({len(job.sounds) for job in (*jobs, *again) if job is not None})
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(100):
+        assert store.remove(accept(store, "a", "b"))
+    ended.set()
+    for reader in readers:
+        reader.join()
+    assert len(seen) > 2
+    assert set().union(*seen) == {2}
+    assert store.find(kept) is not None

@@ -6,15 +6,17 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from soundwright.core.errors import UserError, nearest
 from soundwright.pipelines.asking import check_asked, read_defaults
 from soundwright.pipelines.models import ModelRecord, find_model, read_record
+from soundwright.serving.admitting import Admission
 from soundwright.serving.beginnings import find_beginning
 from soundwright.serving.bodies import GenerationBody
 from soundwright.serving.config import ServingConfig
-from soundwright.serving.engine import Engine
-from soundwright.serving.jobs import Job, Plan
-from soundwright.serving.live import Live
+from soundwright.serving.engine import Accepted, Engine
+from soundwright.serving.jobs import Asked, Plan
 from soundwright.serving.problems import ProblemError, describe_error, refuse
 from soundwright.serving.shelf import Shelf
 from soundwright.serving.store import Store
@@ -35,6 +37,7 @@ class Acceptance:
     def __init__(self, config: ServingConfig, engine: Engine, store: Store, shelf: Shelf) -> None:
         self._config, self._engine = config, engine
         self._store, self._shelf = store, shelf
+        self._admission = Admission(engine.submit)
         self.records: dict[str, ModelRecord | UserError] = {}
         """Of every model that is offered, or what is wrong with it."""
         for name in config.models:
@@ -43,16 +46,14 @@ class Acceptance:
             except UserError as error:
                 self.records[name] = error
 
-    def accept(self, body: GenerationBody) -> tuple[Job, Live]:
+    async def accept(self, body: GenerationBody) -> Accepted:
         """Check a request and let it wait.
-
-        Returns:
-            As `Engine.submit`.
 
         Raises:
             ProblemError: 404, 410, 422, 503.
             FullError: The queue is full.
             ClosedError: The server is ending.
+            sqlite3.Error, OSError: The disk does not take it.
         """
         name = body.model or self._config.models[0]
         record = self._find(name)
@@ -72,7 +73,11 @@ class Acceptance:
             raise refuse(
                 422, "invalid", f"{what} is not for {name}, which is a diffusion model.", field=what
             )
-        beginning, digest = find_beginning(self._store, self._shelf, body.continue_from)
+        beginning, digest = None, None
+        if body.continue_from is not None:
+            beginning, digest = await run_in_threadpool(
+                find_beginning, self._store, self._shelf, body.continue_from
+            )
         plan = Plan(
             model=name,
             model_hash=record.hash,
@@ -89,7 +94,11 @@ class Acceptance:
         request = body.model_dump(mode="json", exclude_unset=True) | {"model": name, "seed": seed}
         prompts = [prompt for prompt in body.wanted for _ in range(body.num_samples)]
         items = [(prompt, seed + number * body.best_of) for number, prompt in enumerate(prompts)]
-        return self._engine.submit(request, plan, items)
+        return await self._admission.admit(Asked(request, plan, items))
+
+    def close(self) -> None:
+        """Answer who waits to be accepted, and accept nothing more."""
+        self._admission.close()
 
     def _find(self, name: str) -> ModelRecord:
         found = self.records.get(name)

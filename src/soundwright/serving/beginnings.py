@@ -11,16 +11,12 @@ from soundwright.serving.shelf import Shelf
 from soundwright.serving.store import Store
 
 
-def find_beginning(
-    store: Store, shelf: Shelf, given: str | SoundOfJob | None
-) -> tuple[str | None, str | None]:
+def find_beginning(store: Store, shelf: Shelf, given: str | SoundOfJob) -> tuple[str, str]:
     """Which sound a request continues, as `Plan.beginning` has it, and the hash of its file.
 
     Raises:
         ProblemError: 404, 410.
     """
-    if given is None:
-        return None, None
     gone = refuse(
         410, "expired", "The sound to continue is not kept any more.", field="continue_from"
     )

@@ -49,7 +49,7 @@ class Context:
         return Response(content, status, media_type="application/json")
 
     def find(self, identity: str) -> Job:
-        """A job by its id.
+        """A job by its id. Also from the event loop: to hand a row's reading on takes longer.
 
         Raises:
             ProblemError: 404.

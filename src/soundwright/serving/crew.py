@@ -166,7 +166,7 @@ class Crew:
 
     def _make(self, worker: Worker, run: _Run) -> None:
         for job in run.jobs:
-            self._lives.tell(job)
+            self._lives.tell(job, small=True)
         self._metrics.began(run.plan.model, len(run.items))
         deadline = run.began + self._time_limit
 
@@ -226,12 +226,12 @@ class Crew:
             log.error("A sound could not be kept: %s", error)
             self.fail(item.job, full())
             return
-        job = self._store.add_sound(item.job, item.number, len(content), described)
-        if job is None:
+        state = self._store.add_sound(item.job, item.number, len(content), described)
+        if state is None:
             self._shelf.remove(item.job)
-        elif job.state == "done":
-            run.done.add(job.id)
-            self.finish(job.id, job.state)
+        elif state == "done":
+            run.done.add(item.job)
+            self.finish(item.job, state)
         else:
             self._lives.progress(item.job, item.number, 1.0)
 

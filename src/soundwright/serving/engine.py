@@ -11,16 +11,17 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import ExitStack
+from typing import NamedTuple
 
 from soundwright.serving.batches import Item
 from soundwright.serving.config import ServingConfig
 from soundwright.serving.crew import MOST_ATTEMPTS, Crew
-from soundwright.serving.jobs import Job, Plan, Problem
+from soundwright.serving.jobs import Asked, Job, Problem
 from soundwright.serving.live import Live, Lives
 from soundwright.serving.metrics import Metrics
 from soundwright.serving.problems import ill_fated, lost_stream
-from soundwright.serving.queueing import Queue
+from soundwright.serving.queueing import ClosedError, FullError, Queue
 from soundwright.serving.shelf import Shelf
 from soundwright.serving.store import Store
 from soundwright.serving.workers import Worker
@@ -28,6 +29,13 @@ from soundwright.serving.workers import Worker
 SWEEP_EVERY_S = 600.0
 
 log = logging.getLogger(__name__)
+
+
+class Accepted(NamedTuple):
+    """A job that is on the disk."""
+
+    job: Job
+    live: Live
 
 
 class Engine:
@@ -74,26 +82,34 @@ class Engine:
             thread.start()
         threading.Thread(target=self._sweep, name="sweeper", daemon=True).start()
 
-    def submit(
-        self, request: Mapping[str, Any], plan: Plan, items: Sequence[tuple[str, int]]
-    ) -> tuple[Job, Live]:
-        """Accept a job: it is on the disk when this returns.
+    def submit(self, asked: Sequence[Asked]) -> list[Accepted | FullError | ClosedError]:
+        """Accept jobs, as far as there is room: they are on the disk when this returns.
 
         Returns:
-            The job, and what will be known of it while it lasts.
+            For each the job, and what will be known of it while it lasts; or that the queue is
+            full or the server is ending.
 
         Raises:
-            FullError: The queue is.
-            ClosedError: The server is ending.
-            sqlite3.Error: The disk does not take it.
+            sqlite3.Error, OSError: The disk takes none of them.
         """
-        with self.queue.room(len(items)):
-            job = self._store.accept(request, plan, items)
-            live = self.lives.open(job.id)
-            # Room was kept for it; what was accepted is not refused.
-            self.queue.put(plan, _items(job), known=True)
-        self._metrics.accepted(plan.model, len(items))
-        return job, live
+        with ExitStack() as rooms:
+            found = [self._reserve(one, rooms) for one in asked]
+            jobs = iter(self._store.accept([one for one in found if isinstance(one, Asked)]))
+            return [self._enter(next(jobs)) if isinstance(one, Asked) else one for one in found]
+
+    def _reserve(self, asked: Asked, rooms: ExitStack) -> Asked | FullError | ClosedError:
+        try:
+            rooms.enter_context(self.queue.room(len(asked.items)))
+        except (FullError, ClosedError) as error:
+            return error
+        return asked
+
+    def _enter(self, job: Job) -> Accepted:
+        live = self.lives.open(job.id)
+        # Room was kept for it; what was accepted is not refused.
+        self.queue.put(job.plan, _items(job), known=True)
+        self._metrics.accepted(job.plan.model, len(job.sounds))
+        return Accepted(job, live)
 
     def cancel(self, identity: str) -> bool:
         """End a job that has not ended; whether this call has done so."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -45,6 +46,16 @@ class Plan(Record):
     def duration(self) -> float:
         """Seconds of each sound."""
         return float(self.settings["duration"])
+
+
+class Asked(NamedTuple):
+    """A checked request that is not accepted yet."""
+
+    request: Mapping[str, Any]
+    """As it was sent, with the model and the seed filled in."""
+    plan: Plan
+    items: Sequence[tuple[str, int]]
+    """Prompts and seeds of its sounds."""
 
 
 class SoundEntry(Record):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass
@@ -21,13 +22,19 @@ class Live:
     """Whether no further piece comes."""
 
 
+class _Watcher(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    event: asyncio.Event
+    small: bool
+
+
 class Lives:
     """All jobs under way. Told from the engine's threads, watched from the event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, Live] = {}
-        self._watchers: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+        self._watchers: dict[str, list[_Watcher]] = {}
         self.over = False
         """Whether the server ends, so that nobody should wait for news any longer."""
 
@@ -37,7 +44,7 @@ class Lives:
             live = self._jobs.get(job)
             if live is not None:  # Else it has ended, and others of its batch go on.
                 live.progress[number] = done
-        self.tell(job)
+        self.tell(job, small=True)
 
     def add_piece(self, job: str, content: bytes) -> None:
         """Note further bytes of a stream."""
@@ -45,7 +52,7 @@ class Lives:
             live = self._jobs.get(job)
             if live is not None:
                 live.pieces.append(content)
-        self.tell(job)
+        self.tell(job, small=True)
 
     def restart(self, job: str) -> None:
         """Forget what a worker that died has made of a job."""
@@ -82,13 +89,18 @@ class Lives:
         return sum(parts) / len(parts)
 
     @contextmanager
-    def watch(self, job: str) -> Iterator[asyncio.Event]:
-        """An event of the running loop that is set at each change of a job."""
-        watcher = (asyncio.get_running_loop(), asyncio.Event())
+    def watch(self, job: str, *, small: bool = True) -> Iterator[asyncio.Event]:
+        """An event of the running loop that is set at each change of a job.
+
+        Args:
+            job: Its id.
+            small: Whether anything before its end is news.
+        """
+        watcher = _Watcher(asyncio.get_running_loop(), asyncio.Event(), small)
         with self._lock:
             self._watchers.setdefault(job, []).append(watcher)
         try:
-            yield watcher[1]
+            yield watcher.event
         finally:
             with self._lock:
                 self._watchers[job].remove(watcher)
@@ -103,10 +115,10 @@ class Lives:
         for job in jobs:
             self.tell(job)
 
-    def tell(self, job: str) -> None:
-        """Wake who watches a job."""
+    def tell(self, job: str, *, small: bool = False) -> None:
+        """Wake who watches a job; with `small`, only who wants to know everything."""
         with self._lock:
-            watchers = list(self._watchers.get(job, ()))
-        for loop, event in watchers:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(event.set)
+            watchers = [one for one in self._watchers.get(job, ()) if one.small or not small]
+        for watcher in watchers:
+            if not watcher.loop.is_closed():
+                watcher.loop.call_soon_threadsafe(watcher.event.set)

@@ -5,6 +5,7 @@ Their paths are made of ids that the server has drawn, never of what a request s
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -43,12 +44,12 @@ class Shelf:
             fresh.unlink(missing_ok=True)
             raise disk_error(path, error) from error
 
-    def holds(self, job: str, number: int, suffix: str, size: int | None) -> bool:
-        """Whether a sound is there, whole."""
+    def measure(self, job: str, number: int, suffix: str) -> os.stat_result | None:
+        """A sound's file as the system describes it; None where it is not there."""
         try:
-            return self.place(job, number, suffix).stat().st_size == size
+            return self.place(job, number, suffix).stat()
         except OSError:
-            return False
+            return None
 
     def place_upload(self, identity: str) -> Path:
         """Where an upload lies, or will."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from soundwright.core.databases import Database, run_script
 from soundwright.core.errors import UserError
-from soundwright.serving.jobs import Job, Plan, Problem, SoundEntry, State
+from soundwright.serving.jobs import Asked, Job, Plan, Problem, SoundEntry, State
 
 STORE_NAME = "jobs.sqlite"
 VERSION = 1
@@ -76,27 +76,12 @@ class Store:
         """Let go of the file."""
         self._database.close()
 
-    def accept(
-        self, request: Mapping[str, Any], plan: Plan, items: Sequence[tuple[str, int]]
-    ) -> Job:
-        """Keep a new job; when this returns, no crash can lose it.
-
-        Args:
-            request: As it was sent.
-            plan: How it is made.
-            items: Prompts and seeds of its sounds.
-        """
-        identity = f"job-{secrets.token_hex(10)}"
+    def accept(self, asked: Sequence[Asked]) -> list[Job]:
+        """Keep new jobs; when this returns, no crash can lose them."""
+        if not asked:
+            return []
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO jobs (id, created_at, state, request, plan) VALUES (?, ?, ?, ?, ?)",
-                (identity, now(), "waiting", json.dumps(request), plan.model_dump_json()),
-            )
-            connection.executemany(
-                "INSERT INTO sounds (job, number, prompt, seed) VALUES (?, ?, ?, ?)",
-                [(identity, number, *item) for number, item in enumerate(items)],
-            )
-            return _read(connection, identity)
+            return [_insert(connection, one) for one in asked]
 
     def find(self, identity: str) -> Job | None:
         """A job; None where there is none."""
@@ -124,7 +109,7 @@ class Store:
                 f"SELECT id FROM jobs WHERE {' AND '.join(wanted)} ORDER BY number DESC LIMIT ?",
                 (*given, limit + 1),
             ).fetchall()
-            return [_read(connection, row[0]) for row in rows[:limit]], len(rows) > limit
+            return _read(connection, rows[:limit]), len(rows) > limit
 
     def unfinished(self) -> list[Job]:
         """What was accepted and has not ended, the oldest first."""
@@ -132,7 +117,7 @@ class Store:
             rows = connection.execute(
                 "SELECT id FROM jobs WHERE state IN ('waiting', 'running') ORDER BY number"
             ).fetchall()
-            return [_read(connection, row[0]) for row in rows]
+            return _read(connection, rows)
 
     def begin(self, identities: Sequence[str]) -> set[str]:
         """Note that a worker takes jobs up; which of them have not ended meanwhile."""
@@ -169,11 +154,11 @@ class Store:
 
     def add_sound(
         self, identity: str, number: int, size: int, described: Mapping[str, Any]
-    ) -> Job | None:
+    ) -> State | None:
         """Note that a sound's file is there; with its last sound the job is done.
 
         Returns:
-            The job; None where it is gone.
+            The job's state; None where it is gone.
         """
         with self._database.write(durable=False) as connection:
             connection.execute(
@@ -186,7 +171,8 @@ class Store:
                 " AND NOT EXISTS (SELECT 1 FROM sounds WHERE job = jobs.id AND described IS NULL)",
                 (now(), identity),
             )
-            return _find(connection, identity)
+            row = connection.execute("SELECT state FROM jobs WHERE id = ?", (identity,)).fetchone()
+        return None if row is None else row[0]
 
     def end(self, identity: str, state: State, problem: Problem | None = None) -> bool:
         """End a job that has not ended.
@@ -306,10 +292,38 @@ def _beginnings(connection: sqlite3.Connection) -> set[str]:
     return {name for name in found if name is not None}
 
 
-def _read(connection: sqlite3.Connection, identity: str) -> Job:
-    job = _find(connection, identity)
-    assert job is not None, f"{identity} is in the same transaction"
-    return job
+def _insert(connection: sqlite3.Connection, asked: Asked) -> Job:
+    # What was written is told without reading it back: each statement lets all other threads of the
+    # server go first.
+    request, plan, items = asked
+    identity, created = f"job-{secrets.token_hex(10)}", now()
+    cursor = connection.execute(
+        "INSERT INTO jobs (id, created_at, state, request, plan) VALUES (?, ?, ?, ?, ?)",
+        (identity, created, "waiting", json.dumps(request), plan.model_dump_json()),
+    )
+    connection.executemany(
+        "INSERT INTO sounds (job, number, prompt, seed) VALUES (?, ?, ?, ?)",
+        [(identity, number, *item) for number, item in enumerate(items)],
+    )
+    assert cursor.lastrowid is not None, "a row was inserted"
+    return Job(
+        id=identity,
+        order=cursor.lastrowid,
+        created_at=created,
+        state="waiting",
+        request=dict(request),
+        plan=plan,
+        sounds=tuple(
+            SoundEntry(number=number, prompt=prompt, seed=seed)
+            for number, (prompt, seed) in enumerate(items)
+        ),
+    )
+
+
+def _read(connection: sqlite3.Connection, rows: Sequence[tuple[str]]) -> list[Job]:
+    """Those of these jobs that nobody has removed meanwhile."""
+    found = (_find(connection, identity) for (identity,) in rows)
+    return [job for job in found if job is not None]
 
 
 def _find(connection: sqlite3.Connection, identity: str) -> Job | None:
@@ -326,6 +340,8 @@ def _find(connection: sqlite3.Connection, identity: str) -> Job | None:
         " WHERE job = ? ORDER BY number",
         (identity,),
     ).fetchall()
+    if not sounds:
+        return None  # It was removed this moment.
     return Job(
         id=identity,
         order=number,

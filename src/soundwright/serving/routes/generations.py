@@ -49,7 +49,7 @@ async def generate(
     """
     began = time.perf_counter()
     try:
-        job, live = await run_in_threadpool(running.acceptance.accept, body)
+        job, live = await running.acceptance.accept(body)
     except FullError as error:
         running.metrics.refused("queue")
         raise refuse(
@@ -66,7 +66,8 @@ async def generate(
         running.metrics.handled(seconds)
     if body.stream:
         return await _stream(running, job, live)
-    job = await wait_for_job(running, job, wait)
+    if wait:
+        job = await wait_for_job(running, job.id, wait)
     response = running.answer(job, 200 if job.state == "done" else 202)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     response.headers["server-timing"] = f"accept;dur={1000 * seconds:.2f}"

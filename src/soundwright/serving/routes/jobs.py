@@ -53,9 +53,9 @@ def list_jobs(
 
 
 @router.get("/{job}", response_model=JobView)
-async def read_job(running: Running, found: Found, wait: Wait = 0.0) -> Response:
+async def read_job(running: Running, job: JobId, wait: Wait = 0.0) -> Response:
     """One job."""
-    return running.answer(await wait_for_job(running, found, wait))
+    return running.answer(await wait_for_job(running, job, wait))
 
 
 @router.get("/{job}/events", response_class=EventSourceResponse)
@@ -91,13 +91,15 @@ def remove_job(running: Running, found: Found) -> None:
 
 
 @router.get("/{job}/sounds/{number}", response_class=FileResponse)
-def read_sound(running: Running, found: Found, number: Number) -> FileResponse:
+async def read_sound(running: Running, job: JobId, number: Number) -> FileResponse:
     """A sound, with how it was made inside."""
+    found = running.find(job)
     _check_sound(found, number)
     sound, suffix = found.sounds[number], found.plan.format
     path = running.shelf.place(found.id, number, suffix)
-    there = running.shelf.holds(found.id, number, suffix, sound.size)
-    if found.state == "expired" or (sound.done and not there):
+    there = running.shelf.measure(found.id, number, suffix)
+    whole = there is not None and there.st_size == sound.size
+    if found.state == "expired" or (sound.done and not whole):
         raise refuse(
             410,
             "expired",
@@ -107,9 +109,8 @@ def read_sound(running: Running, found: Found, number: Number) -> FileResponse:
     if not sound.done:
         raise refuse(404, "not_found", "This sound is not there yet.")
     seed = int((sound.described or {}).get("seed", sound.seed))
-    return FileResponse(
-        path, media_type=MEDIA_TYPES[suffix], filename=file_name(sound.prompt, seed, suffix)
-    )
+    name = file_name(sound.prompt, seed, suffix)
+    return FileResponse(path, media_type=MEDIA_TYPES[suffix], filename=name, stat_result=there)
 
 
 @router.put("/{job}/sounds/{number}/favourite")
@@ -124,12 +125,16 @@ def remove_favourite(running: Running, found: Found, number: Number) -> JobView:
     return _mark(running, found, number, favourite=False)
 
 
-async def wait_for_job(running: Context, job: Job, seconds: float) -> Job:
-    """The job when it has ended, or after so many seconds."""
+async def wait_for_job(running: Context, job: str, seconds: float) -> Job:
+    """The job when it has ended, or after so many seconds.
+
+    Raises:
+        ProblemError: 404.
+    """
     deadline = time.monotonic() + seconds
-    with running.engine.lives.watch(job.id) as changed:
+    with running.engine.lives.watch(job, small=False) as changed:
         # Only now, since it may have ended before anybody watched.
-        found = await run_in_threadpool(running.store.find, job.id) or job
+        found = running.find(job)
         lives = running.engine.lives
         while not (found.ended or lives.over) and (left := deadline - time.monotonic()) > 0:
             try:
@@ -137,12 +142,10 @@ async def wait_for_job(running: Context, job: Job, seconds: float) -> Job:
             except TimeoutError:
                 break
             changed.clear()
-            # Progress comes often, and an end is what is waited for.
-            if lives.get(job.id) is None:
-                now = await run_in_threadpool(running.store.find, job.id)
-                if now is None:
-                    break  # It was removed.
-                found = now
+            now = running.store.find(job)
+            if now is None:
+                break  # It was removed.
+            found = now
     return found
 
 
