@@ -99,14 +99,17 @@ def reason_of(path, **options):
 
 @pytest.mark.parametrize("decoder", VIDEO_DECODERS)
 @pytest.mark.parametrize("name", CODECS)
-def test_sound_is_where_it_was_to_the_sample(media, name, decoder):
+def test_sound_is_where_it_was(media, name, decoder):
     rate = CODECS[name][1]
     given = make_samples(rate)
     reader = open_media(media / name, decoders=["soundfile", decoder])
     assert (reader.decoder, reader.sample_rate, reader.channels) == (decoder, rate, 2)
     assert reader.duration == pytest.approx(2.3, abs=0.1)
     found = reader.read().samples.numpy()
-    assert lag_between(given, found) == 0
+    # Matroska counts milliseconds, and older ffmpegs place a sound where it says.
+    lag = lag_between(given, found)
+    assert 0 <= lag <= (rate // 1000 if decoder == "ffmpeg" and name.endswith(".mkv") else 0)
+    found = found[:, lag:]
     frames = given.shape[1]
     assert found.shape[1] >= frames
     error = np.sqrt(np.square(found[:, :frames] - given).mean() / np.square(given).mean())
