@@ -58,18 +58,24 @@ def admission(slow):
     made.close()
 
 
+async def during_a_writing(admission, slow, *others):
+    """The tasks of "a", whose writing waits for a sign, and of others that came meanwhile."""
+    first = asyncio.create_task(admission.admit(asked("a")))
+    await slow.reached()
+    rest = [asyncio.create_task(admission.admit(asked(one))) for one in others]
+    await asyncio.sleep(0)
+    return [first, *rest]
+
+
 def run(scenario):
     return asyncio.run(asyncio.wait_for(scenario, 60))
 
 
 def test_what_comes_during_a_writing_is_written_together_and_in_order(bench, slow, admission):
     async def scenario():
-        first = asyncio.create_task(admission.admit(asked("a")))
-        await slow.reached()
-        others = [asyncio.create_task(admission.admit(asked(one))) for one in "bcd"]
-        await asyncio.sleep(0)
+        waiting = await during_a_writing(admission, slow, *"bcd")
         slow.go.release(2)
-        return await asyncio.gather(first, *others)
+        return await asyncio.gather(*waiting)
 
     accepted = run(scenario())
     assert slow.groups == [["a"], ["b", "c", "d"]]
@@ -98,10 +104,7 @@ def test_a_disk_that_takes_nothing_is_told_to_all_and_asked_again_by_the_next(
     slow.faults[2] = sqlite3.OperationalError("database or disk is full")
 
     async def scenario():
-        first = asyncio.create_task(admission.admit(asked("a")))
-        await slow.reached()
-        others = [asyncio.create_task(admission.admit(asked(one))) for one in "bc"]
-        await asyncio.sleep(0)
+        first, *others = await during_a_writing(admission, slow, *"bc")
         slow.go.release(3)
         refused = await asyncio.gather(*others, return_exceptions=True)
         return await first, refused, await admission.admit(asked("d"))
