@@ -33,8 +33,8 @@ SURFACE = {
     "corpus explain": "CONFIG NAME --limit --set --json",
     "corpus export": "CONFIG --out --where --format --limit --workers --set --json",
     "data synth": "--out --clips --seed --recordings --set --workers --json",
-    "data import": "FOLDER --out --layout --captions --caption-column --file-column --dataset "
-    "--split --licence --blacklist --strict --workers --json",
+    "data import": "FOLDER --out --layout --captions --caption-column --file-column --column "
+    "--dataset --split --licence --blacklist --strict --workers --json",
     "data stats": "MANIFEST --loudness --workers --json",
     "data verify": "MANIFEST --workers --json",
     "data tokenize": "MANIFEST --out --model --batch --device --workers --json",

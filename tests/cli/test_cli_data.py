@@ -137,6 +137,35 @@ def test_a_caption_column_that_is_not_there_gets_the_nearest(refuses, folder, tm
     assert not (tmp_path / "mine").exists()
 
 
+def test_columns_of_other_names_are_told_and_can_be_named(command, folder, tmp_path):
+    (folder / "captions.csv").write_text(
+        "file,caption,Keyword,Onset,Offset\ntake0.wav,a hiss,hiss,0.5,1\n"
+    )
+    result = imported(command, folder)
+    assert result.exit_code == 0
+    assert "columns not read: Keyword, Onset, Offset" in result.stderr
+    named = ("--column", "tags=Keyword", "--column", "start=Onset", "--column", "end=Offset")
+    result = imported(command, folder, *named)
+    assert "columns not read" not in result.stderr
+    (clip,) = read_manifest(tmp_path / "mine" / "manifest.jsonl").clips
+    assert (clip.tags, clip.location.start, clip.duration) == (("hiss",), 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["tag=Keyword"], "did you mean 'tags'"),
+        (["Keyword"], "ROLE=NAME"),
+        (["tags="], "names no column"),
+        (["tags=a", "tags=b"], "tags again"),
+        (["tags=Keyword"], "no tags column 'Keyword'"),
+    ],
+)
+def test_a_column_of_no_role_is_refused(refuses, folder, given, says):
+    named = [one for text in given for one in ("--column", text)]
+    refuses("data", "import", folder, *named, "--out", "mine", says=says)
+
+
 def test_a_table_without_captions_is_explained(refuses, folder):
     (folder / "captions.csv").write_text("file,weather\ntake0.wav,fine\n")
     refuses("data", "import", folder, "--out", "mine", says="caption")

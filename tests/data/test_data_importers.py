@@ -83,6 +83,19 @@ def test_several_captions_in_one_row(recordings):
     assert clip.captions == (Caption(text="two", kind="model"),)
 
 
+def test_columns_that_nothing_is_read_from_are_told(recordings):
+    (recordings / "t.csv").write_text(
+        "file,caption,Description,Keyword,start,end\ndog.wav,a dog,a big dog,bark,0,0.1\n"
+    )
+    report = import_folder(recordings).report
+    assert report.unread_columns == ("Description", "Keyword", "start", "end")
+    assert report.plain()["unread_columns"] == ["Description", "Keyword", "start", "end"]
+    columns = Columns(captions=("Description",), tags="Keyword", start="start", end="end")
+    imported = import_folder(recordings, FolderImportConfig(columns=columns))
+    assert imported.report.unread_columns == ("caption",)
+    assert by_item(imported)["dog.wav"].tags == ("bark",)
+
+
 def test_spans_of_a_file_become_clips(recordings):
     (recordings / "t.csv").write_text(
         "file,caption,from,to\ndog.wav,first,0,0.1\ndog.wav,second,0.1,0.2\n"
@@ -138,6 +151,11 @@ def test_ambiguous_names_are_not_guessed(recordings, sound_file):
     imported = import_folder(recordings)
     assert list(by_item(imported)) == ["other/rain.wav"]
     assert imported.report.reasons == {"ambiguous": 1}
+
+
+def test_columns_of_no_table_are_refused(recordings):
+    with pytest.raises(UserError, match="holds no table"):
+        import_folder(recordings, FolderImportConfig(columns=Columns(tags="Keyword")))
 
 
 def test_a_folder_without_a_table(recordings):

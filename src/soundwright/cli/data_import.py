@@ -9,7 +9,7 @@ import typer
 
 from soundwright.cli.corpora import MANIFEST_NAME, OutOption, WorkersOption, say_made
 from soundwright.cli.output import JsonOption, note
-from soundwright.core.errors import UserError
+from soundwright.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from soundwright.core.records import Caption
@@ -20,12 +20,15 @@ FLAGS = {
     "table": "--captions",
     "caption_columns": "--caption-column",
     "file_column": "--file-column",
+    "columns": "--column",
     "dataset": "--dataset",
     "split": "--split",
     "licence": "--licence",
     "blacklists": "--blacklist",
 }
 """By the importers' parameters."""
+ROLES = ("tags", "split", "licence", "author", "title", "url", "start", "end")
+"""What a column of a folder's own table may be, beside file and captions."""
 
 
 def import_(
@@ -46,6 +49,10 @@ def import_(
     ] = None,
     file_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column that names the files.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=NAME", help=f"Other columns: {', '.join(ROLES)}."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Name of the data set in clip ids (default: the folder's).")
@@ -79,6 +86,7 @@ def import_(
         "table": captions,
         "caption_columns": caption_column or None,
         "file_column": file_column,
+        "columns": _read_roles(column) if column else None,
         "dataset": dataset,
         "split": split,
         "licence": licence,
@@ -89,7 +97,7 @@ def import_(
     manifest = relocated(imported.manifest, out)
     write_manifest(out / MANIFEST_NAME, manifest)
     write_json(out / "import-report.json", imported.report.plain())
-    _say_skipped(imported.report, out)
+    _say_left_out(imported.report, out)
     say_made(out / MANIFEST_NAME, manifest, json, report=imported.report)
 
 
@@ -112,6 +120,26 @@ def _import(
     return importer(folder, **given, strict=strict, workers=workers)
 
 
+def _read_roles(given: list[str]) -> dict[str, str]:
+    """Column by role, of texts such as `tags=keywords`."""
+    found: dict[str, str] = {}
+    for text in given:
+        role, _, name = text.partition("=")
+        if role not in ROLES:
+            raise UserError(
+                f"--column {text!r} is of no role that is known: {nearest(role, ROLES)}",
+                expected="ROLE=NAME, where ROLE is "
+                + " or ".join((", ".join(ROLES[:-1]), ROLES[-1])),
+            )
+        if not name or role in found:
+            raise UserError(
+                f"--column {text!r} names " + ("no column." if not name else f"{role} again."),
+                expected=f"one column, as {role}=NAME",
+            )
+        found[role] = name
+    return found
+
+
 def _describe_class(label: str) -> tuple[Caption, ...]:
     """Sentences for a class of sounds, as scenes are captioned."""
     from soundwright.core.records import Caption
@@ -120,10 +148,12 @@ def _describe_class(label: str) -> tuple[Caption, ...]:
     return tuple(Caption(text=text, kind="template") for text in class_prompts(label))
 
 
-def _say_skipped(report: ImportReport, out: Path) -> None:
+def _say_left_out(report: ImportReport, out: Path) -> None:
     shown = report.skipped[:SHOWN]
     for skip in shown:
         note(f"skipped ({skip.reason}) {skip.item}: {skip.detail}".rstrip(": "))
     rest = report.left_out - sum(skip.count for skip in shown)
     if rest:
         note(f"... and {rest} more: {out / 'import-report.json'}")
+    if report.unread_columns:
+        note("columns not read: " + ", ".join(report.unread_columns))

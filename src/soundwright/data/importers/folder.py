@@ -77,12 +77,13 @@ def import_folder(
 
     Returns:
         The manifest; in the report, `skipped` has rows without a file (`missing`), with an
-        ambiguous name, without a caption, malformed rows and bad files, and `uncaptioned` the
-        files that no row gives a caption.
+        ambiguous name, without a caption, malformed rows and bad files, `uncaptioned` the files
+        that no row gives a caption, and `unread_columns` those that are named unlike any that is
+        looked for.
 
     Raises:
-        UserError: No such folder, table or column, nothing that can be imported, or, where
-            `strict`, anything that would be skipped.
+        UserError: No such folder, table or column, columns but no table, nothing that can be
+            imported, or, where `strict`, anything that would be skipped.
     """
     config = config or FolderImportConfig()
     files = AudioFiles(folder)
@@ -90,6 +91,12 @@ def import_folder(
     table_path = config.table or _only_table(files.folder)
     facts: dict[str, Any] = {"importer": "folder", "dataset": dataset}
     if table_path is None:
+        if config.columns != Columns():
+            raise UserError(
+                f"Columns are named, but {folder} holds no table.",
+                expected=f"one {', '.join(TABLE_SUFFIXES)} file there",
+                change="Name the table, if it lies elsewhere.",
+            )
         drafts = [_bare_draft(path, files, dataset, config) for path in files.paths]
         names = [_item(path, files) for path in files.paths]
         return gather(
@@ -107,6 +114,7 @@ def import_folder(
         folder,
         facts={**facts, "table": Path(table_path).name},
         uncaptioned=[_item(path, files) for path in files.paths if path not in captioned],
+        unread_columns=reader.unread,
         strict=strict,
         workers=workers,
     )
@@ -133,6 +141,13 @@ class _TableReader:
         self.url = table.column("url", names.url, ("url", "source_url", "sound_link"))
         self.start = table.column("start", names.start, ())
         self.end = table.column("end", names.end, ())
+
+    @property
+    def unread(self) -> list[str]:
+        """Columns that play no role."""
+        read = {self.file, *self.captions, self.tags, self.split, self.licence, self.author}
+        read |= {self.title, self.url, self.start, self.end}
+        return [name for name in self.table.columns if name not in read]
 
     def read(self) -> tuple[list[Draft], list[Skip]]:
         drafts: dict[str, Draft] = {}

@@ -31,6 +31,7 @@ def _import_folder(
     table: Path | None = None,
     caption_columns: Sequence[str] | None = None,
     file_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
     dataset: str = "",
     split: str = "",
     licence: str = "unknown",
@@ -42,7 +43,9 @@ def _import_folder(
         dataset=dataset,
         table=table,
         columns=Columns(
-            file=file_column, captions=tuple(caption_columns) if caption_columns else None
+            file=file_column,
+            captions=tuple(caption_columns) if caption_columns else None,
+            **(columns or {}),
         ),
         split=split,
         licence=licence,

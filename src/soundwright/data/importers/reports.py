@@ -26,6 +26,8 @@ class ImportReport:
     """Rows and files that did not become clips."""
     uncaptioned: tuple[str, ...] = ()
     """Audio files that no row gives a caption."""
+    unread_columns: tuple[str, ...] = ()
+    """Columns of a folder's own table that nothing was read from."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -47,6 +49,7 @@ class ImportReport:
             "reasons": self.reasons,
             "skipped": [asdict(skip) for skip in self.skipped],
             "uncaptioned": list(self.uncaptioned),
+            "unread_columns": list(self.unread_columns),
         }
 
 
@@ -64,6 +67,7 @@ def gather(
     *,
     facts: dict[str, Any],
     uncaptioned: Sequence[str] = (),
+    unread_columns: Sequence[str] = (),
     strict: bool = False,
     workers: int = 0,
 ) -> Imported:
@@ -74,6 +78,7 @@ def gather(
         folder: Where relative locations start.
         facts: For the manifest's header; the report's counts are added.
         uncaptioned: For the report.
+        unread_columns: For the report.
         strict: Stop at the first thing that would be skipped.
         workers: Threads that decode.
 
@@ -95,7 +100,7 @@ def gather(
             change="Mend them, or import without strict to skip them.",
         )
     clips, bad = describe_clips(drafts, folder, strict=strict, workers=workers)
-    report = ImportReport(len(clips), (*skipped, *bad), tuple(uncaptioned))
+    report = ImportReport(len(clips), (*skipped, *bad), tuple(uncaptioned), tuple(unread_columns))
     if not clips:
         examples = "".join(
             f"\n  {skip.item}: {skip.detail or skip.reason}" for skip in report.skipped[:SHOWN]
