@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from queue import SimpleQueue
+from concurrent.futures import ThreadPoolExecutor
 
 from soundwright.serving.engine import Accepted
 from soundwright.serving.jobs import Asked
@@ -16,7 +14,7 @@ Wish = tuple[Asked, asyncio.Future[Accepted]]
 
 
 class Admission:
-    """Who lets requests wait that were checked.
+    """Who lets requests wait that were checked. All are of one event loop.
 
     A thread for each of them would wait for the same disk and for each other. Here one thread
     writes for all that have come while it wrote for those before.
@@ -27,8 +25,9 @@ class Admission:
 
     def __init__(self, submit: Submit) -> None:
         self._submit = submit
-        self._wishes: SimpleQueue[Wish | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread = ThreadPoolExecutor(1, "admission")
+        self._wishes: list[Wish] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def admit(self, asked: Asked) -> Accepted:
         """Accept a job. Who is cancelled meanwhile hears nothing of it; it is made all the same.
@@ -38,50 +37,39 @@ class Admission:
             ClosedError: The server is ending.
             sqlite3.Error, OSError: The disk does not take it.
         """
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="admission", daemon=True)
-            self._thread.start()
-        future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._wishes.put((asked, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Accepted] = loop.create_future()
+        self._wishes.append((asked, future))
+        if self._writing is None:
+            self._writing = loop.create_task(self._write())
         return await future
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Answer all who wait, and end."""
-        if self._thread is not None:
-            self._wishes.put(None)
-            self._thread.join()
-            self._thread = None
+        if self._writing is not None:
+            await self._writing
+        self._thread.shutdown()
 
-    def _work(self) -> None:
-        while (first := self._wishes.get()) is not None:
-            together, ending = [first], False
-            while not (self._wishes.empty() or ending):
-                if (one := self._wishes.get()) is None:
-                    ending = True
-                else:
-                    together.append(one)
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._wishes:
+            together, self._wishes = self._wishes, []
             found: Sequence[Accepted | Exception]
             try:
-                found = self._submit([asked for asked, _ in together])
+                wanted = [asked for asked, _ in together]
+                found = await loop.run_in_executor(self._thread, self._submit, wanted)
             except Exception as error:  # noqa: BLE001 - Each who waits is to hear of it.
                 found = [error] * len(together)
-            answers = list(zip([future for _, future in together], found, strict=True))
-            for loop in {future.get_loop() for future, _ in answers}:
-                with suppress(RuntimeError):  # It is closed: nobody waits any more.
-                    loop.call_soon_threadsafe(_answer, loop, answers)
-            if ending:
-                return
+            for (_, future), answer in zip(together, found, strict=True):
+                _answer(future, answer)
+        self._writing = None
 
 
-def _answer(
-    loop: asyncio.AbstractEventLoop,
-    answers: Sequence[tuple[asyncio.Future[Accepted], Accepted | Exception]],
-) -> None:
-    """Wake those of a loop who still wait."""
-    for future, found in answers:
-        if future.get_loop() is not loop or future.done():
-            continue
-        if isinstance(found, Exception):
-            future.set_exception(found)
-        else:
-            future.set_result(found)
+def _answer(future: asyncio.Future[Accepted], found: Accepted | Exception) -> None:
+    """Wake one who waits, if he still does."""
+    if future.done():
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)
