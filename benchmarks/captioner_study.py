@@ -231,10 +231,10 @@ def main() -> None:
             found = Fold(fold, manifest, options).measure(row)
             measured.setdefault(row.name, {})[str(fold)] = condense(found)
     names = [row.name for row in ROWS if row.name in measured]
-    table = {name: summarise(list(measured[name].values())) for name in names}
+    ordered = {name: dict(sorted(measured[name].items())) for name in names}
+    table = {name: summarise(list(folds.values())) for name, folds in ordered.items()}
     report(table)
     if options.out:
-        ordered = {name: dict(sorted(measured[name].items())) for name in names}
         write_json(options.out, {**settings, "rows": table, "measured": ordered})
     if options.ship:
         ship(options, Fold(SHIPPED_FOLD, manifest, options).measure(ROWS[0]), table[ROWS[0].name])
