@@ -11,7 +11,9 @@ paper's ablations.
 
 Each row captions the recordings of the left-out fold, with and without their titles, and scenes of
 two events composed of them. An event is named where a caption has its words. Printed are shares
-over all folds with Wilson's intervals of 95 %. DIR keeps all; the same command goes on. FILE keeps
+over all folds with Wilson's intervals of 95 %, and sound by sound how often a row names what the
+whole one does not and the reverse, with the exact sign test, over the folds that both have and
+adjusted by Holm for all that is compared. DIR keeps all; the same command goes on. FILE keeps
 what each sound's caption named, and takes in further folds and rows as they come. With --ship, the
 captioner that has not heard fold 4 is put into a folder with what was measured in its card: the one
 that is part of the package.
@@ -39,7 +41,8 @@ from soundwright.data.selection import Selection, select_clips
 from soundwright.evaluation.captioning.events import named_events
 from soundwright.evaluation.captioning.results import MetricScores
 from soundwright.evaluation.captioning.scoring import score_captions
-from soundwright.evaluation.statistics.proportions import wilson
+from soundwright.evaluation.statistics.multiple import holm
+from soundwright.evaluation.statistics.proportions import binomial_test, wilson
 from soundwright.pipelines.captioning import CaptioningModel, load_captioner
 from soundwright.pipelines.folders import folder_replaced
 from soundwright.pipelines.models import RECORD_FILE, read_card, write_card
@@ -233,9 +236,11 @@ def main() -> None:
     names = [row.name for row in ROWS if row.name in measured]
     ordered = {name: dict(sorted(measured[name].items())) for name in names}
     table = {name: summarise(list(folds.values())) for name, folds in ordered.items()}
-    report(table)
+    compared = compare(ordered)
+    report(table, compared)
     if options.out:
-        write_json(options.out, {**settings, "rows": table, "measured": ordered})
+        found = {**settings, "rows": table, "against whole": compared, "measured": ordered}
+        write_json(options.out, found)
     if options.ship:
         ship(options, Fold(SHIPPED_FOLD, manifest, options).measure(ROWS[0]), table[ROWS[0].name])
 
@@ -341,8 +346,34 @@ def summarise(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**found, "captions of scenes": means}
 
 
-def report(rows: dict[str, Any]) -> None:
-    """Print the shares."""
+def compare(measured: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By row and question, sounds of which only the row or only the whole captioner names all."""
+    whole = measured.get(ROWS[0].name, {})
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    for name, folds in measured.items():
+        both = sorted(whole.keys() & folds.keys())
+        for what in ASKED if name != ROWS[0].name and both else ():
+            pairs = [
+                (ours != "0", theirs != "0")
+                for fold in both
+                for ours, theirs in zip(folds[fold][what], whole[fold][what], strict=True)
+            ]
+            counts[name, what] = pairs.count((True, False)), pairs.count((False, True))
+    adjusted = holm(
+        {
+            f"{name}/{what}": binomial_test(better, better + worse) if better + worse else 1.0
+            for (name, what), (better, worse) in counts.items()
+        }
+    )
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for (name, what), (better, worse) in counts.items():
+        p = float(f"{adjusted[f'{name}/{what}']:.3g}")
+        found.setdefault(name, {})[what] = {"better": better, "worse": worse, "p": p}
+    return found
+
+
+def report(rows: dict[str, Any], compared: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Print the shares, and what differs."""
     for name, found in rows.items():
         print(name)
         for what in ASKED:
@@ -351,6 +382,13 @@ def report(rows: dict[str, Any]) -> None:
             print(
                 f"  {what:24} named {one['named']:.3f} ({low:.3f} to {high:.3f}), "
                 f"nothing else {one['alone']:.3f}, by fold {one['by_fold']}"
+            )
+    print("against the whole")
+    for name, asked in compared.items():
+        for what, one in asked.items():
+            print(
+                f"  {name:12} {what:24} better {one['better']}, worse {one['worse']}, "
+                f"p {one['p']:.3g} (adjusted)"
             )
 
 
