@@ -55,7 +55,7 @@ def admission(slow):
     made = Admission(slow)
     yield made
     slow.go.release(10)
-    asyncio.run(made.close())
+    made.close()
 
 
 async def during_a_writing(admission, slow, *others):
@@ -138,7 +138,7 @@ def test_who_waits_at_the_end_is_answered(bench, slow, admission):
         waiting = [asyncio.create_task(admission.admit(asked(one))) for one in "ab"]
         await slow.reached()
         slow.go.release(2)
-        await admission.close()
+        await asyncio.to_thread(admission.close)
         return await asyncio.gather(*waiting)
 
     assert [one.job.sounds[0].prompt for one in run(scenario())] == ["a", "b"]

@@ -96,9 +96,9 @@ class Acceptance:
         items = [(prompt, seed + number * body.best_of) for number, prompt in enumerate(prompts)]
         return await self._admission.admit(Asked(request, plan, items))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Answer who waits to be accepted, and accept nothing more."""
-        await self._admission.close()
+        self._admission.close()
 
     def _find(self, name: str) -> ModelRecord:
         found = self.records.get(name)

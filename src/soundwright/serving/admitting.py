@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
 
 from soundwright.serving.engine import Accepted
 from soundwright.serving.jobs import Asked
@@ -25,9 +27,8 @@ class Admission:
 
     def __init__(self, submit: Submit) -> None:
         self._submit = submit
-        self._thread = ThreadPoolExecutor(1, "admission")
-        self._wishes: list[Wish] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._wishes: SimpleQueue[Wish | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     async def admit(self, asked: Asked) -> Accepted:
         """Accept a job. Who is cancelled meanwhile hears nothing of it; it is made all the same.
@@ -37,39 +38,46 @@ class Admission:
             ClosedError: The server is ending.
             sqlite3.Error, OSError: The disk does not take it.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Accepted] = loop.create_future()
-        self._wishes.append((asked, future))
-        if self._writing is None:
-            self._writing = loop.create_task(self._write())
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="admission", daemon=True)
+            self._thread.start()
+        future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
+        self._wishes.put((asked, future))
         return await future
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Answer all who wait, and end."""
-        if self._writing is not None:
-            await self._writing
-        self._thread.shutdown()
+        if self._thread is not None:
+            self._wishes.put(None)
+            self._thread.join()
+            self._thread = None
 
-    async def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._wishes:
-            together, self._wishes = self._wishes, []
+    def _work(self) -> None:
+        while (first := self._wishes.get()) is not None:
+            together, ending = [first], False
+            while not (self._wishes.empty() or ending):
+                if (one := self._wishes.get()) is None:
+                    ending = True
+                else:
+                    together.append(one)
             found: Sequence[Accepted | Exception]
             try:
-                wanted = [asked for asked, _ in together]
-                found = await loop.run_in_executor(self._thread, self._submit, wanted)
+                found = self._submit([asked for asked, _ in together])
             except Exception as error:  # noqa: BLE001 - Each who waits is to hear of it.
                 found = [error] * len(together)
-            for (_, future), answer in zip(together, found, strict=True):
-                _answer(future, answer)
-        self._writing = None
+            loop = first[1].get_loop()
+            with suppress(RuntimeError):  # It is closed: nobody waits any more.
+                loop.call_soon_threadsafe(_answer, together, found)
+            if ending:
+                return
 
 
-def _answer(future: asyncio.Future[Accepted], found: Accepted | Exception) -> None:
-    """Wake one who waits, if he still does."""
-    if future.done():
-        return
-    if isinstance(found, Exception):
-        future.set_exception(found)
-    else:
-        future.set_result(found)
+def _answer(together: Sequence[Wish], found: Sequence[Accepted | Exception]) -> None:
+    """Wake those who still wait."""
+    for (_, future), answer in zip(together, found, strict=True):
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

@@ -79,7 +79,7 @@ def create_app(config: ServingConfig, workers: Sequence[Worker]) -> FastAPI:
             yield
         finally:
             await run_in_threadpool(engine.close)
-            await context.acceptance.close()
+            await run_in_threadpool(context.acceptance.close)
             await run_in_threadpool(context.listener.close)
             store.close()
 
