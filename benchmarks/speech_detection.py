@@ -32,6 +32,7 @@ from soundwright.core.progress import Meter
 from soundwright.core.seeding import numpy_stream
 from soundwright.data.importers.esc import import_esc
 from soundwright.data.manifest import read_clip
+from soundwright.evaluation.statistics.proportions import wilson
 from soundwright.scorers.speech import SpeechConfig, SpeechDetector, find_speech, score_speech
 from soundwright.synthesis.rendering import render_scene
 from soundwright.synthesis.scenes import ComposerConfig, compose_scene
@@ -44,6 +45,8 @@ FRAGMENT_S, CLIP_S, SYLLABLE_S = (0.1, 0.5), (1.0, 4.0), 0.15
 QUIETEST = 1e-3
 """Root of the mean power from which on speech is as loud as what is behind it."""
 LEAST_CAUGHT = 0.95
+PRESET = 0.5
+"""Threshold in the expressions of the corpus's presets."""
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 LEAST_SECONDS = (0.0, 0.1, 0.2, 0.3, 0.5)
 
@@ -209,9 +212,10 @@ def measure(heard: Sequence[Heard], threshold: float) -> dict[str, Any]:
         `speech`: by group, the share of clips caught, of all and of those with 0.15 s of speech or
         more, and the share of speech time in spans.
         `taken_for_speech`: by label, the share of sounds without speech that are caught, and of
-        their time in spans. `trade_off`: at each threshold, what `trade` tells. `by_seconds`: where
-        a clip is caught by more than so many seconds above so high a threshold instead, the pair
-        that keeps the most ambient sounds of those that catch enough clips.
+        their time in spans. `trade_off`: at each threshold, what `trade` tells; `intervals`: of it,
+        of 95 %, at the threshold given and at that of the corpus's presets. `by_seconds`: where a
+        clip is caught by more than so many seconds above so high a threshold instead, the pair that
+        keeps the most ambient sounds of those that catch enough clips.
     """
     talk = [one for one in heard if one.case.seconds]
     ambient = [one for one in heard if not one.case.seconds]
@@ -246,6 +250,15 @@ def measure(heard: Sequence[Heard], threshold: float) -> dict[str, Any]:
             }
             for label, some in {"all": ambient, **by(ambient, "behind")}.items()
         },
+        "intervals": {
+            str(limit): {
+                name: bounds(flags)
+                for name, flags in judge(
+                    ambient, talk, lambda one, limit=limit: one.peak >= limit
+                ).items()
+            }
+            for limit in (threshold, PRESET)
+        },
         "trade_off": {
             str(limit): trade(ambient, talk, lambda one, limit=limit: one.peak >= limit)
             for limit in (threshold, *THRESHOLDS)
@@ -261,13 +274,20 @@ def trade(
 
     Sneezes are left out of one; speech that is weaker than what is behind it is told apart.
     """
+    return {name: share(flags) for name, flags in judge(ambient, talk, is_caught).items()}
+
+
+def judge(
+    ambient: Sequence[Heard], talk: Sequence[Heard], is_caught: Callable[[Heard], bool]
+) -> dict[str, list[bool]]:
+    """Sound by sound, what `trade` counts."""
     return {
-        "kept": share(not is_caught(one) for one in ambient),
-        "kept_without_sneezes": share(
+        "kept": [not is_caught(one) for one in ambient],
+        "kept_without_sneezes": [
             not is_caught(one) for one in ambient if one.case.behind != "person sneeze"
-        ),
-        "caught": share(is_caught(one) for one in talk if not one.case.faint),
-        "caught_faint": share(is_caught(one) for one in talk if one.case.faint),
+        ],
+        "caught": [is_caught(one) for one in talk if not one.case.faint],
+        "caught_faint": [is_caught(one) for one in talk if one.case.faint],
     }
 
 
@@ -288,6 +308,12 @@ def share(flags: Iterable[bool]) -> float:
     """Part of the flags that are set, to four digits."""
     every = list(flags)
     return round(sum(every) / len(every), 4)
+
+
+def bounds(flags: Sequence[bool]) -> list[float]:
+    """Wilson's interval of the part of the flags that are set, to four digits."""
+    found = wilson(sum(flags), len(flags))
+    return [round(found.low, 4), round(found.high, 4)]
 
 
 def ratio(parts: Iterable[float], wholes: Iterable[float]) -> float:
