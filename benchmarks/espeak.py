@@ -97,6 +97,8 @@ def synthesise(text: bytes, voice: str, rate: int, pitch: int) -> bytes:
     data = espeakng_loader.get_data_path().encode()
     if library.espeak_Initialize(SYNCHRONOUS, 0, data, 0) != SAMPLE_RATE:
         sys.exit(f"espeak-ng cannot use its data in {data.decode()}.")
+    # Breath is noise, whose generator was just seeded with the second of the day.
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))
     samples = bytearray()
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)

@@ -1,6 +1,7 @@
 """Speech that espeak-ng speaks, and what is none."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def hiss(seconds: float = 2.0, gain: float = 0.05) -> Tensor:
 
 def peak(detector: SpeechDetector, sound: Tensor, rate: int = RATE) -> float:
     return detector.score([sound], rate)[0]["speech_peak"]
+
+
+def test_a_breathing_voice_is_the_same_at_any_time() -> None:
+    first = talk("en+Alicia")
+    speak.cache_clear()
+    time.sleep(1.1)
+    assert torch.equal(talk("en+Alicia"), first)
 
 
 def test_is_a_scorer(detector: SpeechDetector) -> None:
