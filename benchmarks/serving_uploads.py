@@ -10,6 +10,7 @@ a reason; the server must answer all, stay healthy and not grow.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import tempfile
 import time
@@ -29,6 +30,9 @@ from soundwright.core.files import write_json
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 REASONS = 12
+"""So many of the most frequent are told."""
+REASON_LETTERS = 40
+"""That make up one: what follows is of the single file."""
 
 
 def main() -> None:
@@ -41,6 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = ServerProcess(Path(folder), "--rate", "0")
         server.wait_until_ready()
+        torch.manual_seed(options.seed)
         found = bombard(server, options.uploads, random.Random(options.seed))
         server.stop()
     for name, value in found.items():
@@ -119,7 +124,7 @@ def send(address: str, content: bytes) -> tuple[int, str]:
         with urlopen(request, timeout=60) as answer:
             return answer.status, "taken"
     except HTTPError as error:
-        return error.code, error.read().decode()[31:75]
+        return error.code, json.load(error)["error"]["message"][:REASON_LETTERS]
 
 
 if __name__ == "__main__":
