@@ -27,6 +27,7 @@ from serving_process import ServerProcess
 from soundwright.audio.encoding import encode
 from soundwright.audio.sound import Sound
 from soundwright.core.files import write_json
+from soundwright.core.seeding import torch_stream
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 REASONS = 12
@@ -45,8 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = ServerProcess(Path(folder), "--rate", "0")
         server.wait_until_ready()
-        torch.manual_seed(options.seed)
-        found = bombard(server, options.uploads, random.Random(options.seed))
+        found = bombard(server, options.uploads, options.seed)
         server.stop()
     for name, value in found.items():
         print(f"{name:20} {value}")
@@ -54,9 +54,10 @@ def main() -> None:
         write_json(options.out, {"seed": options.seed, **found})
 
 
-def bombard(server: ServerProcess, uploads: int, chance: random.Random) -> dict[str, Any]:
+def bombard(server: ServerProcess, uploads: int, seed: int) -> dict[str, Any]:
     """Send tampered sounds one after the other."""
-    sounds = make_sounds()
+    chance = random.Random(seed)
+    sounds = make_sounds(seed)
     statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     slowest = 0.0
@@ -82,10 +83,11 @@ def bombard(server: ServerProcess, uploads: int, chance: random.Random) -> dict[
     }
 
 
-def make_sounds() -> list[bytes]:
+def make_sounds(seed: int) -> list[bytes]:
     """One second of a tone in noise, mono and stereo, in each format."""
     times = torch.arange(16_000) / 16_000
-    mono = 0.3 * torch.sin(2 * torch.pi * 440 * times)[None] + 0.01 * torch.randn(1, 16_000)
+    noise = torch.randn(1, 16_000, generator=torch_stream(seed, "uploads"))
+    mono = 0.3 * torch.sin(2 * torch.pi * 440 * times)[None] + 0.01 * noise
     sounds = (Sound(mono, 16_000), Sound(mono.expand(2, -1), 44_100))
     return [encode(sound, suffix) for sound in sounds for suffix in SUFFIXES]
 
