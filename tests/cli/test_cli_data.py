@@ -7,10 +7,12 @@ import torch
 from soundwright.audio.files import read, write
 from soundwright.audio.mel import PRESETS
 from soundwright.audio.sound import Sound
+from soundwright.cli.data_import import ROLES
 from soundwright.codecs.mel_vae import MelVaeConfig
 from soundwright.codecs.mel_vae_1d import MelVae1dConfig
 from soundwright.codecs.spectrum_vocoder import SpectrumVocoderConfig
 from soundwright.data.frame_segments import FrameSegmentConfig, LatentSegments
+from soundwright.data.importers.folder import Columns
 from soundwright.data.manifest import read_clip, read_manifest
 from soundwright.data.store import LatentStore
 from soundwright.pipelines.latent_codecs import VaeChoice, VocoderChoice, build_vae, build_vocoder
@@ -149,6 +151,10 @@ def test_columns_of_other_names_are_told_and_can_be_named(command, folder, tmp_p
     assert "columns not read" not in result.stderr
     (clip,) = read_manifest(tmp_path / "mine" / "manifest.jsonl").clips
     assert (clip.tags, clip.location.start, clip.duration) == (("hiss",), 0.5, 0.5)
+
+
+def test_every_other_column_that_a_folder_knows_can_be_named():
+    assert {*ROLES, "file", "captions"} == set(Columns.model_fields)
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,7 @@ def _read_roles(given: list[str]) -> dict[str, str]:
         if role not in ROLES:
             raise UserError(
                 f"--column {text!r} is of no role that is known: {nearest(role, ROLES)}",
-                expected="ROLE=NAME, where ROLE is "
-                + " or ".join((", ".join(ROLES[:-1]), ROLES[-1])),
+                expected="ROLE=NAME, where ROLE is one of " + ", ".join(ROLES),
             )
         if not name or role in found:
             raise UserError(
